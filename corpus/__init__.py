@@ -1,0 +1,1 @@
+"""From raw dumps to clean Chinese documents. Start reading at `corpus/pipeline.py`."""

@@ -1,0 +1,1 @@
+"""The floor under the four stages: files, runs, configuration, terminal, reports, and units of text."""
