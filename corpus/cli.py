@@ -1,0 +1,74 @@
+"""The `corpus` command. Parses first and imports then: `--help` must not wait for numba and polars."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runkit import console
+
+app = console.app("corpus", "From raw dumps to clean Chinese documents.")
+
+
+@app.callback()
+def _corpus() -> None:
+    pass
+
+
+@app.command()
+def clean(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Files, folders, globs or URLs, each optionally NAME=PATH: WARC, WET, JSONL, HTML, parquet, "
+            "MediaWiki XML, text, Markdown; gz, zst and bz2 too. Formats are found by content.",
+        ),
+    ],
+    out: console.Out,
+    config: console.ConfigFile = None,
+    settings: console.Set = None,
+    workers: console.Workers = console.default_workers(),
+    limit: console.Limit = None,
+    sample: console.Sample = None,
+    seed: console.Seed = 0,
+    dry_run: console.DryRun = False,
+    as_json: console.Json = False,
+    quiet: console.Quiet = False,
+    verbose: console.Verbose = 0,
+    lang: Annotated[str, typer.Option("--lang", help="Language of the report: en or zh.")] = "en",
+    max_bad: Annotated[
+        float, typer.Option("--max-bad", help="Exit with 6 when more than this share of the records was bad.")
+    ] = 1.0,
+) -> None:
+    """Clean raw dumps: RUN/documents, RUN/rejected with all reasons, and RUN/report.html.
+
+    The same command on the same RUN goes on where it was stopped.
+    """
+    started = time.monotonic()
+    from corpus.command import CleanCall, run_clean
+
+    call = CleanCall(
+        inputs=inputs,
+        out=out,
+        config=config,
+        settings=settings or [],
+        workers=workers,
+        limit=limit,
+        sample=sample,
+        seed=seed,
+        dry_run=dry_run,
+        as_json=as_json,
+        quiet=quiet,
+        lang=lang,
+        max_bad=max_bad,
+        started=started,
+    )
+    run_clean(call)
+
+
+def main() -> None:
+    """Entry point of the `corpus` script."""
+    sys.exit(console.run_app(app))

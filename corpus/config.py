@@ -1,0 +1,120 @@
+"""The config of `corpus clean`. Each docstring below a field is its help; `corpus clean --help` and docs print them."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from corpus.rules import Rule
+from runkit.config import Config, read_yaml
+
+
+class ReadConfig(Config):
+    """How inputs are cut and read."""
+
+    text_field: str = "text"
+    """JSONL and parquet field with the text."""
+    html_field: str | None = None
+    """JSONL and parquet field with HTML to extract from, instead of the text field."""
+    url_field: str = "url"
+    """JSONL and parquet field with the URL."""
+    max_record_mb: int = Field(32, ge=1, le=1024)
+    """A record that unpacks to more is dropped with a reason, MiB."""
+    shard_mb: float = Field(8, gt=0, le=4096)
+    """Input bytes (as stored) of one unit of work, MB."""
+
+
+class UrlConfig(Config):
+    """What is known to be bad by its address."""
+
+    blocklist: bool = True
+    """The list of 4.5 million domains that the datatrove package carries."""
+    domains: list[Path] = []
+    """Own lists of domains, one a line; a domain covers its subdomains."""
+    urls: list[Path] = []
+    """Own lists of whole URLs."""
+    words: list[Path] = []
+    """Own lists of words that no URL may contain."""
+
+
+class ExtractConfig(Config):
+    """Main text from HTML."""
+
+    mode: Literal["fast", "best"] = "best"
+    """fast: about 2 ms a page; best: the better text, at ten to twenty times the time."""
+
+
+class NormalizeConfig(Config):
+    """What is done to every text."""
+
+    t2s: bool = False
+    """Traditional to simplified characters (OpenCC)."""
+    drop_boilerplate: bool = True
+    """Take out lines that only navigate, share, count or claim copyright."""
+
+
+class PersonalConfig(Config):
+    """Personal data."""
+
+    mask: bool = True
+    """Replace ID numbers, telephone numbers, bank cards, e-mail and IP addresses by typed placeholders."""
+
+
+class DedupConfig(Config):
+    """Duplicates among the kept documents; the best of each cluster stays."""
+
+    enabled: bool = True
+    """Exact and near-duplicates by text."""
+    by_url: bool = True
+    """Duplicates by normalised URL too."""
+    jaccard: float = Field(0.75, gt=0, le=1)
+    """Two texts are near-duplicates when their character 5-grams agree this far (FineWeb: 75 %)."""
+
+
+class WorkerConfig(Config):
+    """Limits of one worker process."""
+
+    record_timeout_s: float = Field(30, gt=0)
+    """A record that takes longer is quarantined."""
+    memory_mb: int = Field(3072, ge=256)
+    """A worker that grows beyond this is stopped and its record quarantined, MiB."""
+
+
+class CleanConfig(Config):
+    """Everything that shapes the output of `corpus clean`."""
+
+    languages: list[str] = Field(["zh", "en"], min_length=1)
+    """Languages that are kept, ISO 639-1."""
+    read: ReadConfig = ReadConfig()
+    url: UrlConfig = UrlConfig()
+    extract: ExtractConfig = ExtractConfig()
+    normalize: NormalizeConfig = NormalizeConfig()
+    personal: PersonalConfig = PersonalConfig()
+    dedup: DedupConfig = DedupConfig()
+    worker: WorkerConfig = WorkerConfig()
+    rules: list[Rule]
+    """Bounds on signals, per language."""
+    seed: int = 0
+    """Seed of `--sample`."""
+
+
+def config_folder() -> Path:
+    """Where the shipped yaml files lie: inside the installed package, or beside it in a checkout."""
+    installed = Path(__file__).parent / "configs"
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "configs"
+
+
+@cache
+def defaults() -> dict[str, Any]:
+    """Without `--config`: Chinese and English, each by its own shipped rules."""
+    shipped = [read_yaml(config_folder() / f"clean-{language}.yaml") for language in ("zh", "en")]
+    return {
+        "languages": [language for part in shipped for language in part["languages"]],
+        "rules": [rule for part in shipped for rule in part["rules"]],
+    }
+
+
+def load(path: Path | None, overrides: list[str]) -> CleanConfig:
+    """Shipped defaults < the file < `-s key=value`."""
+    return CleanConfig.load(path, overrides, defaults())

@@ -1,0 +1,238 @@
+"""Runs the pipeline's shards in worker processes, and outlives them.
+
+A subclass of datatrove's local executor with its own pool: datatrove's waits for ever when a worker is killed. Workers
+are forked after the imports (an import costs 1.5 s, a fork 20 ms) and take one shard at a time over a pipe. A worker
+that dies is replaced and its shard begun again; a record that takes its worker down twice, or longer than the time
+limit, is left out with a reason. Marks are written by the pipeline's last step, so resuming asks only them.
+"""
+
+import ctypes
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from datatrove.executor.local import LocalPipelineExecutor
+from datatrove.pipeline.base import PipelineStep
+
+from corpus.config import WorkerConfig
+from corpus.reading import GIVE_UP, ReadShard
+from runkit.errors import EnvironmentFault, UserError
+
+POLL_S = 0.2
+# A shard whose workers keep dying at ever other records is stopped after so many deaths.
+MOST_DEATHS = 100
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass
+class _Worker:
+    process: Any
+    pipe: Connection
+    beat: Any  # (record number, monotonic time of its start)
+    shard: int | None = None
+
+
+@dataclass
+class _Trouble:
+    """What went wrong with one shard so far."""
+
+    deaths: int = 0
+    last_record: int = -1
+    left_out: dict[int, str] = field(default_factory=dict)
+
+
+class ShardExecutor(LocalPipelineExecutor):
+    """`pipeline` begins with a `ReadShard`; `shards` are the ranks to run."""
+
+    def __init__(self, pipeline: Sequence[PipelineStep], workers: int, limits: WorkerConfig) -> None:
+        # datatrove's logs and marks are not used: nothing is ever written to this folder.
+        super().__init__(list(pipeline), tasks=1, workers=workers, logging_dir="memory://")
+        self.limits = limits
+        self.reader = pipeline[0]
+        assert isinstance(self.reader, ReadShard)
+
+    def run_shards(self, shards: Sequence[int], advance: Callable[[int], None]) -> None:
+        """Run every shard to its mark; `advance(records)` as they are read."""
+        pool = _Pool(self, advance)
+        try:
+            pool.run(deque(shards))
+        finally:
+            pool.close()
+
+    def run_rank(self, rank: int, world_size: int) -> None:
+        """Pull one shard through the pipeline, in this process."""
+        stream: Any = None
+        for step in self.pipeline:
+            stream = step(stream, rank, world_size)
+        deque(stream, maxlen=0)
+
+
+class _Pool:
+    def __init__(self, executor: ShardExecutor, advance: Callable[[int], None]) -> None:
+        self.executor = executor
+        self.advance = advance
+        self.context = multiprocessing.get_context("fork")
+        self.workers: list[_Worker] = []
+        self.trouble: dict[int, _Trouble] = {}
+        self.counted: dict[int, int] = {}
+
+    def run(self, queue: "deque[int]") -> None:
+        wanted = min(self.executor.workers, len(queue))
+        busy = 0
+        while queue or busy:
+            while len(self.workers) < min(wanted, len(queue) + busy):
+                self.workers.append(self._start())
+            for worker in self.workers:
+                if worker.shard is None and queue:
+                    self._give(worker, queue.popleft())
+            wait([w.pipe for w in self.workers] + [w.process.sentinel for w in self.workers], timeout=POLL_S)
+            for worker in list(self.workers):
+                self._look_after(worker, queue)
+            busy = sum(worker.shard is not None for worker in self.workers)
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.pipe.close()
+            if worker.shard is not None:
+                worker.process.kill()
+            worker.process.join()
+        self.workers = []
+
+    def _start(self) -> _Worker:
+        ours, theirs = self.context.Pipe()
+        beat = self.context.RawArray(ctypes.c_double, 2)
+        inherited = [worker.pipe for worker in self.workers] + [ours]
+        process = self.context.Process(target=_work, args=(self.executor, theirs, beat, inherited, os.getpid()))
+        process.start()
+        theirs.close()
+        return _Worker(process, ours, beat)
+
+    def _give(self, worker: _Worker, shard: int) -> None:
+        worker.shard = shard
+        worker.beat[0], worker.beat[1] = 0, time.monotonic()
+        try:
+            worker.pipe.send((shard, self.trouble.setdefault(shard, _Trouble()).left_out))
+        except OSError:
+            pass  # it died while idle; `_look_after` sees that next
+
+    def _look_after(self, worker: _Worker, queue: "deque[int]") -> None:
+        shard, record = worker.shard, int(worker.beat[0])
+        if shard is None:
+            if not worker.process.is_alive():
+                self._drop(worker)
+            return
+        self._count(shard, record)
+        if worker.pipe.poll():
+            try:
+                outcome = worker.pipe.recv()
+            except (EOFError, OSError):
+                outcome = None
+            if outcome is not None:
+                self._settle(worker, shard, outcome)
+                return
+        reason = self._verdict(worker)
+        if reason is not None:
+            worker.process.kill()
+            worker.process.join()
+            self._drop(worker)
+            self._blame(shard, int(worker.beat[0]), reason)
+            queue.appendleft(shard)
+
+    def _settle(self, worker: _Worker, shard: int, outcome: "UserError | str | int") -> None:
+        if isinstance(outcome, UserError):
+            raise outcome
+        if isinstance(outcome, str):
+            raise RuntimeError(f"shard {shard} failed in its worker:\n{outcome}")
+        self._count(shard, outcome)
+        worker.shard = None
+
+    def _verdict(self, worker: _Worker) -> str | None:
+        """Why this worker must be replaced, or None."""
+        if not worker.process.is_alive():
+            return "worker.died"
+        if time.monotonic() - worker.beat[1] > self.executor.limits.record_timeout_s:
+            return "worker.timeout"
+        if _resident_bytes(worker.process.pid) > self.executor.limits.memory_mb * 2**20:
+            return "worker.memory"
+        return None
+
+    def _blame(self, shard: int, record: int, reason: str) -> None:
+        """Note the death; leave the record out when it is proven: at once for time and memory, else on the second."""
+        trouble = self.trouble[shard]
+        trouble.deaths += 1
+        if trouble.deaths > MOST_DEATHS:
+            raise EnvironmentFault(
+                f"Shard {shard} lost its worker {trouble.deaths} times; is something stopping processes here?"
+            )
+        number = record - 1
+        again = record == trouble.last_record
+        trouble.last_record = record
+        if number in trouble.left_out:
+            trouble.left_out[number] = GIVE_UP
+        elif number >= 0 and (again or reason != "worker.died"):
+            trouble.left_out[number] = reason
+
+    def _count(self, shard: int, record: int) -> None:
+        before = self.counted.get(shard, 0)
+        if record > before:
+            self.counted[shard] = record
+            self.advance(record - before)
+
+    def _drop(self, worker: _Worker) -> None:
+        worker.pipe.close()
+        worker.process.join()
+        self.workers.remove(worker)
+
+
+def _work(executor: ShardExecutor, pipe: Connection, beat: Any, inherited: list[Connection], parent: int) -> None:
+    """A worker's life: take a shard, run it, answer with its number of records, until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the parent decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+    for other in inherited:  # else no worker would see the pipe of another close
+        other.close()
+
+    def tell(record: int) -> None:
+        beat[0], beat[1] = record, time.monotonic()
+
+    reader = executor.reader
+    def pause() -> None:
+        beat[1] = math.inf
+
+    reader.beat, reader.rest = tell, pause
+    while True:
+        try:
+            shard, reader.left_out = pipe.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            executor.run_rank(shard, executor.world_size)
+            outcome: UserError | str | int = int(beat[0])
+        except UserError as error:
+            outcome = error
+        except MemoryError:
+            os._exit(1)  # as if killed: the parent leaves the record out when it happens again
+        except Exception:
+            import traceback
+
+            outcome = traceback.format_exc()
+        pipe.send(outcome)
+
+
+def _resident_bytes(pid: int | None) -> int:
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0

@@ -1,0 +1,245 @@
+"""From what the user names to a plan: which files, in which format, cut into which shards.
+
+In: files, folders, globs and URLs, each optionally `name=path`. Out: a `Plan` of shards of about 8 MB that depends on
+the bytes of the inputs alone, never on the number of workers, and pickles. Formats are found by content (formats.py),
+boundaries by seeking near every multiple of the shard size (cuts.py). Local files are read once, for their sha256,
+which is what makes a changed input noticed: 1.1 s for each GB; remote files are known by what the store says of them.
+"""
+
+import glob
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from corpus.cuts import Cut, cut_file, fingerprint
+from corpus.formats import FormatError, detect
+from runkit.errors import InputError, UsageError
+from runkit.streams import Source
+
+SHARD_BYTES: Final = 8_000_000
+_NAMED: Final = re.compile(r"([^=/\\:?*\[\]]+)=(.+)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A range of one file: bytes of the file as it lies there (parquet: rows)."""
+
+    path: str
+    name: str
+    source: str
+    format: str  # warc | jsonl | html | text | parquet | mediawiki
+    compression: str  # "" | gz | zst | bz2
+    start: int
+    end: int
+    first_line: int | None = None  # jsonl: number of the first line, None where it cannot be known
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """What one worker reads in one go."""
+
+    index: int
+    parts: tuple[Part, ...]
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One input as it was when the plan was made; `fingerprint` is sha256, or for a URL the store's own mark."""
+
+    name: str
+    path: str
+    size_bytes: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedFile:
+    """A file that is not read, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything a run reads."""
+
+    shards: tuple[Shard, ...]
+    files: tuple[InputFile, ...]
+    skipped: tuple[SkippedFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    path: str
+    name: str
+    source: str | None  # None: the file's stem
+    explicit: bool  # named by the user, not met in a folder
+
+
+def plan(inputs: Sequence[str], *, shard_bytes: int = SHARD_BYTES) -> Plan:
+    """Find the files, name them, cut them. UsageError: a path does not exist. InputError: nothing can be read."""
+    if not inputs:
+        raise UsageError("no input given: name a file, a folder, a pattern or a URL")
+    found: list[_Found] = []
+    skipped: list[SkippedFile] = []
+    seen: set[str] = set()
+    for argument in inputs:
+        for file in _expand(argument):
+            real = file.path if "://" in file.path else os.path.realpath(file.path)
+            if real in seen:
+                skipped.append(SkippedFile(file.path, "named twice"))
+                continue
+            seen.add(real)
+            found.append(file)
+    files: list[InputFile] = []
+    pieces: list[tuple[Part, int]] = []
+    for file in _unique_names(found):
+        try:
+            entry, parts = _study(file, shard_bytes)
+        except FormatError as error:
+            skipped.append(SkippedFile(file.path, str(error)))
+            continue
+        except OSError as error:
+            skipped.append(SkippedFile(file.path, error.strerror or type(error).__name__))
+            continue
+        files.append(entry)
+        pieces.extend(parts)
+    if not pieces:
+        first = skipped[0] if skipped else SkippedFile(inputs[0], "the folder holds no files")
+        raise InputError(f"nothing to read in {', '.join(inputs)}: {first.path}: {first.reason}")
+    return Plan(tuple(_group(pieces, shard_bytes)), tuple(files), tuple(skipped))
+
+
+def _group(pieces: list[tuple[Part, int]], shard_bytes: int) -> Iterator[Shard]:
+    """Put neighbours together as long as they stay within `shard_bytes`."""
+    index, total = 0, 0
+    held: list[Part] = []
+    for part, size in pieces:
+        if held and total + size > shard_bytes:
+            yield Shard(index, tuple(held), total)
+            index, total, held = index + 1, 0, []
+        held.append(part)
+        total += size
+    if held:
+        yield Shard(index, tuple(held), total)
+
+
+def _study(file: _Found, shard_bytes: int) -> tuple[InputFile, list[tuple[Part, int]]]:
+    """Format, fingerprint and parts of one file, each part with its size in bytes."""
+    if "://" not in file.path and not stat.S_ISREG(Path(file.path).stat().st_mode):
+        raise FormatError("not a regular file")
+    with Source(file.path) as source:
+        if source.size == 0:
+            raise FormatError("empty file")
+        format_name, compression = detect(source, explicit=file.explicit)
+        cuts: list[Cut] = cut_file(source, format_name, compression, shard_bytes)
+        mark, cuts = fingerprint(source, cuts, lines=format_name == "jsonl" and not compression)
+        label = file.source if file.source is not None else stem(file.path)
+        parts = [
+            (
+                Part(file.path, file.name, label, format_name, compression, cut.start, cut.end, cut.first_line),
+                cut.size_bytes,
+            )
+            for cut in cuts
+        ]
+        return InputFile(file.name, file.path, source.size, mark), parts
+
+
+def stem(path: str) -> str:
+    """The file's name without suffixes of format and compression: `zh.v2.jsonl.zst` is `zh.v2`."""
+    name = PurePosixPath(path.split("?", 1)[0].rstrip("/")).name or "input"
+    for _ in range(3):
+        base, dot, suffix = name.rpartition(".")
+        if not (dot and base and suffix.lower() in _SUFFIXES):
+            break
+        name = base
+    return name
+
+
+_SUFFIXES: Final = frozenset(
+    "gz gzip zst zstd bz2 warc wet wat jsonl ndjson json html htm xhtml shtml parquet txt text md markdown xml".split()
+)
+
+
+def _expand(argument: str) -> Iterator[_Found]:
+    """The files behind one argument, in sorted order."""
+    label, path = _split_label(argument)
+    if path.startswith("file://"):
+        path = path.removeprefix("file://")
+    if "://" in path:
+        yield from _expand_url(path, label)
+    elif Path(path).is_dir():
+        yield from _walk(path, label)
+    elif os.path.lexists(path):
+        yield _Found(path, Path(path).name, label, True)
+    elif glob.has_magic(path):
+        base = path[: re.search(r"[*?\[]", path).start()]  # type: ignore[union-attr]
+        base = base.rpartition("/")[0] or ("/" if base.startswith("/") else ".")
+        matches = sorted(glob.glob(path, recursive=True))
+        if not matches:
+            raise UsageError(f"no file matches {path}")
+        for match in matches:
+            if Path(match).is_dir():
+                yield from _walk(match, label)
+            else:
+                yield _Found(match, os.path.relpath(match, base), label, True)
+    else:
+        raise UsageError(f"{path} does not exist")
+
+
+def _split_label(argument: str) -> tuple[str | None, str]:
+    named = _NAMED.fullmatch(argument)
+    if named is None or os.path.lexists(argument):
+        return None, argument
+    return named.group(1), named.group(2)
+
+
+def _walk(folder: str, label: str | None) -> Iterator[_Found]:
+    """Files under a folder, hidden ones left out, links to folders not followed."""
+    parent = Path(os.path.abspath(folder)).parent  # noqa: PTH100  (resolve would follow links and change the names)
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith("."):
+                path = os.path.join(root, name)  # noqa: PTH118  (a Path would drop the leading "./" the user wrote)
+                yield _Found(path, os.path.relpath(os.path.abspath(path), parent), label, False)  # noqa: PTH100
+
+
+def _expand_url(url: str, label: str | None) -> Iterator[_Found]:
+    import fsspec  # type: ignore[import-untyped,unused-ignore]
+
+    try:
+        fs, path = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise UsageError(f"{url} cannot be opened: {error}") from None
+    scheme = url.split("://", 1)[0]
+    web = scheme in {"http", "https"}
+    if not web and fs.isdir(path):
+        base = PurePosixPath(path).parent
+        for found in sorted(fs.find(path)):
+            relative = PurePosixPath(found).relative_to(base)
+            if not any(part.startswith(".") for part in relative.parts[1:]):
+                yield _Found(fs.unstrip_protocol(found), str(relative), label, False)
+    elif not web and glob.has_magic(path):
+        matches = sorted(found for found in fs.glob(path) if not fs.isdir(found))
+        if not matches:
+            raise UsageError(f"no file matches {url}")
+        for found in matches:
+            yield _Found(fs.unstrip_protocol(found), PurePosixPath(found).name, label, True)
+    elif fs.exists(path):
+        yield _Found(url, PurePosixPath(url.split("?", 1)[0]).name or url, label, True)
+    else:
+        raise UsageError(f"{url} does not exist")
+
+
+def _unique_names(found: list[_Found]) -> list[_Found]:
+    """Names as they are, or the whole path as given where two files would share one."""
+    count = Counter(file.name for file in found)
+    return [replace(file, name=file.path) if count[file.name] > 1 else file for file in found]

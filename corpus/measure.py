@@ -1,0 +1,38 @@
+"""Text to signals: every number that a rule looks at, named and explained, for a batch of documents.
+
+In: normalised texts. Out: a float32 row for each. Shares are of visible (non-space) characters unless named otherwise.
+A batch costs about 0.15 ms for each document of 2,000 characters.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corpus.charclass import tables
+from corpus.kernels import measure
+
+def to_codes(texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Code points of all texts in one array (N,) uint32, and offsets (len(texts) + 1,) int64."""
+    encoded = [text.encode("utf-32-le", "surrogatepass") for text in texts]
+    offsets = np.zeros(len(texts) + 1, np.int64)
+    np.cumsum([len(part) // 4 for part in encoded], out=offsets[1:])
+    return np.frombuffer(b"".join(encoded), np.uint32), offsets
+
+
+def signals(codes: NDArray[np.uint32], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
+    """One row for each document, columns in the order of `corpus.signals.SIGNALS`: (len(offsets) − 1, 40)."""
+    t = tables()
+    return measure(
+        codes,
+        offsets,
+        t.classes,
+        t.flags,
+        t.fold,
+        t.rank,
+        t.pairs,
+        t.stop_words,
+        t.lexicon_keys,
+        t.lexicon_ids,
+        t.lexicon_first,
+    )

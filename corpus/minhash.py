@@ -1,0 +1,120 @@
+"""Fingerprints for deduplication: one exact hash, 14 band hashes and the sorted shingles of each document.
+
+Shingles are 5-grams over letters and digits alone, folded to lower-case simplified characters, so that reprints which
+differ in spaces, punctuation or script still meet. 112 permutations in 14 bands of 8 rows find 92 % of the pairs at a
+Jaccard similarity of 0.8 (1 − (1 − s⁸)¹⁴, as in FineWeb); candidates are then verified on the shingles themselves,
+which cost 4 bytes a character on disk until the run ends. About 0.1 ms for a document of 2,000 characters.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from corpus.charclass import BAD, PUNCTUATION, SPACE, SYMBOL, tables
+
+BANDS, ROWS = 14, 8
+WIDTH = 5  # characters a shingle
+_generator = np.random.Generator(np.random.PCG64(20240229))
+_MULTIPLIERS = _generator.integers(1, 2**32, BANDS * ROWS, dtype=np.uint32) | np.uint32(1)
+_ADDENDS = _generator.integers(0, 2**32, BANDS * ROWS, dtype=np.uint32)
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprints:
+    """Of D documents: exact (D, 2) and bands (D, 14) uint64; shingles (S,) uint32, those of d at offsets[d]:offsets[d+1]."""
+
+    exact: NDArray[np.uint64]
+    bands: NDArray[np.uint64]
+    shingles: NDArray[np.uint32]
+    offsets: NDArray[np.int64]
+
+
+@njit(cache=True)
+def _mix(value):
+    value ^= value >> np.uint64(33)
+    value *= np.uint64(0xFF51AFD7ED558CCD)
+    value ^= value >> np.uint64(33)
+    value *= np.uint64(0xC4CEB9FE1A85EC53)
+    return value ^ (value >> np.uint64(33))
+
+
+@njit(cache=True)
+def _lower(signature, shingle, multipliers, addends):
+    """Take one shingle into the signature; without a branch, so that LLVM makes it eight permutations at a time."""
+    for j in range(len(signature)):
+        hashed = np.uint32(shingle * multipliers[j] + addends[j])
+        signature[j] = min(signature[j], hashed)
+
+
+@njit(cache=True)
+def _fingerprint(codes, offsets, classes, fold, multipliers, addends):
+    documents = len(offsets) - 1
+    exact = np.zeros((documents, 2), np.uint64)
+    bands = np.zeros((documents, BANDS), np.uint64)
+    shingles = np.empty(len(codes) + documents, np.uint32)
+    ends = np.zeros(documents + 1, np.int64)
+    stream = np.empty(max(len(codes), 1), np.uint32)
+    signature = np.empty(len(multipliers), np.uint32)
+    size = 0
+    for d in range(documents):
+        length = 0
+        for i in range(offsets[d], offsets[d + 1]):
+            kind = classes[codes[i]]
+            if kind == PUNCTUATION or kind == SPACE or kind == SYMBOL or kind == BAD:
+                continue
+            code = codes[i]
+            stream[length] = fold[code] if code < 0x10000 else code
+            length += 1
+        low, high = np.uint64(0x243F6A8885A308D3), np.uint64(0x13198A2E03707344)
+        for i in range(length):
+            low = (low ^ np.uint64(stream[i])) * np.uint64(0x100000001B3)
+            high = (high + np.uint64(stream[i]) + np.uint64(1)) * np.uint64(0xD6E8FEB86659FD93)
+        exact[d, 0], exact[d, 1] = _mix(low), _mix(high)
+        start = size
+        for i in range(max(1, length - WIDTH + 1) if length else 0):
+            value = np.uint64(0)
+            for k in range(i, min(i + WIDTH, length)):
+                value = value * np.uint64(0x100000001B3) + np.uint64(stream[k])
+            shingles[size] = np.uint32(_mix(value) >> np.uint64(32))
+            size += 1
+        found = np.sort(shingles[start:size])
+        size = start
+        signature[:] = np.uint32(0xFFFFFFFF)
+        for i in range(len(found)):
+            if i and found[i] == found[i - 1]:
+                continue
+            shingles[size] = found[i]
+            size += 1
+            _lower(signature, found[i], multipliers, addends)
+        ends[d + 1] = size
+        for band in range(BANDS):
+            value = np.uint64(band + 1)
+            for row in range(ROWS):
+                value = _mix(value ^ np.uint64(signature[band * ROWS + row])) * np.uint64(0x9E3779B97F4A7C15)
+            bands[d, band] = value
+    return exact, bands, shingles[:size], ends
+
+
+def fingerprint(codes: NDArray[np.uint32], offsets: NDArray[np.int64]) -> Fingerprints:
+    """Fingerprints of a batch of texts as `corpus.measure.to_codes` lays them out."""
+    t = tables()
+    return Fingerprints(*_fingerprint(codes, offsets, t.classes, t.fold, _MULTIPLIERS, _ADDENDS))
+
+
+@njit(cache=True)
+def jaccard(a, b):
+    """Jaccard similarity of two ascending arrays of distinct shingles; 1 for two empty ones."""
+    i = j = common = 0
+    while i < len(a) and j < len(b):
+        if a[i] == b[j]:
+            common += 1
+            i += 1
+            j += 1
+        elif a[i] < b[j]:
+            i += 1
+        else:
+            j += 1
+    union = len(a) + len(b) - common
+    return common / union if union else 1.0

@@ -1,0 +1,2 @@
+def write_report(run, summary, total, config, lang):
+    pass

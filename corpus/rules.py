@@ -1,0 +1,65 @@
+"""Signals to a decision: every rule that a document breaks, as data from the yaml, never only the first.
+
+In: a document's signals and language. Out: reasons `rules.<signal>` in the order of the config. A rule with a language
+holds for that language alone; one without holds for all. About 5 µs a document.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from corpus.signals import ALL_SIGNALS
+from runkit.config import Config
+
+
+class Rule(Config):
+    """Bounds for one signal, both inclusive."""
+
+    signal: str
+    """The signal's column without its `s_`."""
+    min: float | None = None
+    """The smallest value that is kept."""
+    max: float | None = None
+    """The largest value that is kept."""
+    language: str | None = None
+    """Only for documents of this language (ISO 639-1)."""
+    source: str = Field(min_length=1)
+    """Where the threshold comes from."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if f"s_{self.signal}" not in ALL_SIGNALS:
+            raise ValueError(f"`signal` = {self.signal!r} is no signal; there are {', '.join(n[2:] for n in ALL_SIGNALS)}")
+        if self.min is None and self.max is None:
+            raise ValueError(f"rule `{self.signal}` has neither `min` nor `max`")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise self.conflict("min", "max", "the smallest value kept is above the largest")
+        return self
+
+
+class Rules:
+    """The rules of a config, sorted out by language once."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._rules = rules
+        self._by_language: dict[str, list[tuple[str, str, float, float]]] = {}
+
+    def broken(self, signals: Mapping[str, float], language: str) -> list[str]:
+        """Reasons of all rules that these signals break."""
+        if language not in self._by_language:
+            self._by_language[language] = [
+                (
+                    f"s_{rule.signal}",
+                    f"rules.{rule.signal}",
+                    -float("inf") if rule.min is None else rule.min,
+                    float("inf") if rule.max is None else rule.max,
+                )
+                for rule in self._rules
+                if rule.language in (None, language)
+            ]
+        return [
+            reason
+            for column, reason, low, high in self._by_language[language]
+            if not low <= signals[column] <= high
+        ]

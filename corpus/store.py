@@ -1,0 +1,187 @@
+"""The files between the passes: what a worker leaves of its shard, and how it is read back.
+
+In: finished pages of one shard. Out, for each part of at most 16 M characters: `work/<shard>-<part>.parquet` with all
+pages, their signals and reasons; `.index.npz` with the fingerprints of the pages without a reason; `.shingles.npy`,
+mapped by the deduplication. They go when the run's documents are written. A part is held in memory once, so a shard
+that cannot be cut (a gzip without members) takes no more than any other.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+import polars as pl
+from datatrove.pipeline.base import PipelineStep
+from numpy.typing import NDArray
+
+from corpus.measure import to_codes
+from corpus.minhash import fingerprint
+from corpus.page import Page
+from corpus.reading import ReadShard
+from corpus.signals import ALL_SIGNALS
+from corpus.steps import MAX_MEASURED, text_quality
+from corpus.urls import normalize_url
+from runkit.files import atomic_write, sha256_file, write_bytes
+from runkit.rundir import RunDir
+
+PART_CHARACTERS = 16_000_000
+SCHEMA = {
+    "id": pl.String,
+    "origin": pl.String,
+    "text": pl.String,
+    "url": pl.String,
+    "source": pl.String,
+    "language": pl.String,
+    "date": pl.String,
+    "meta": pl.String,
+    **dict.fromkeys(ALL_SIGNALS, pl.Float32),
+    "reasons": pl.List(pl.String),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Fingerprints of the D pages of a part that have no reason to go; `row` is their place in the part."""
+
+    row: NDArray[np.int64]  # (D,)
+    id: NDArray[np.bytes_]  # (D,) S24
+    url: NDArray[np.uint64]  # (D,) hash of the normalised URL, 0 without one
+    quality: NDArray[np.float32]  # (D,)
+    exact: NDArray[np.uint64]  # (D, 2)
+    bands: NDArray[np.uint64]  # (D, 14)
+    offsets: NDArray[np.int64]  # (D + 1,) into the part's shingles
+
+
+def part_name(shard: int, part: int) -> str:
+    """`00003-000`: sorts as the input lies."""
+    return f"{shard:05d}-{part:03d}"
+
+
+def to_frame(pages: Sequence[Page]) -> pl.DataFrame:
+    """The documents' table, `SCHEMA`."""
+    columns: dict[str, list[object]] = {
+        "id": [page.id for page in pages],
+        "origin": [page.origin for page in pages],
+        "text": [page.text for page in pages],
+        "url": [page.url for page in pages],
+        "source": [page.source for page in pages],
+        "language": [page.language for page in pages],
+        "date": [page.date for page in pages],
+        "meta": [_json(page.meta) for page in pages],
+        **{name: [page.signals.get(name) for page in pages] for name in ALL_SIGNALS},
+        "reasons": [page.reasons for page in pages],
+    }
+    return pl.DataFrame(columns, schema=SCHEMA)
+
+
+def _json(meta: dict[str, object]) -> str:
+    try:
+        return orjson.dumps(meta, option=orjson.OPT_SORT_KEYS).decode()
+    except (TypeError, ValueError):  # a field of the input that is no JSON, such as a lone surrogate in a title
+        safe = {
+            key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else repr(value)
+            for key, value in meta.items()
+        }
+        return orjson.dumps(safe, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def write_parquet(run: RunDir, name: str, frame: pl.DataFrame) -> dict[str, str]:
+    """Write one table; {name: sha256 of its bytes}."""
+    with atomic_write(run.file(name)) as file:
+        frame.write_parquet(file, compression="zstd", compression_level=3)
+    return {name: sha256_file(run.file(name))}
+
+
+class Save(PipelineStep):
+    """The last step of a shard: parts to `work/`, faults to `quarantine/`, then the shard's mark."""
+
+    type = "writer"
+    name = "save"
+
+    def __init__(self, run: RunDir, reader: ReadShard, with_shingles: bool) -> None:
+        super().__init__()
+        self.run_dir = run
+        self.reader = reader
+        self.with_shingles = with_shingles
+
+    def run(self, data: Iterable[Page], rank: int = 0, world_size: int = 1) -> Iterator[Page]:
+        outputs: dict[str, str] = {}
+        parts = documents = 0
+        for pages in _parts(data):
+            self.reader.rest()  # a slow disk is no fault of the record before it
+            outputs |= self._save_part(part_name(rank, parts), pages)
+            parts += 1
+            documents += len(pages)
+            yield from pages
+        outputs |= self._save_faults(rank)
+        counts = Counter(fault.reason for fault in self.reader.faults)
+        self.run_dir.mark(
+            f"work-{rank:05d}", outputs, {"parts": parts, "documents": documents, "faults": dict(sorted(counts.items()))}
+        )
+
+    def _save_part(self, name: str, pages: list[Page]) -> dict[str, str]:
+        outputs = write_parquet(self.run_dir, f"work/{name}.parquet", to_frame(pages))
+        rows = [row for row, page in enumerate(pages) if not page.reasons]
+        texts = [pages[row].text[:MAX_MEASURED] if self.with_shingles else "" for row in rows]
+        prints = fingerprint(*to_codes(texts))
+        arrays = {
+            "row": np.array(rows, np.int64),
+            "id": np.array([pages[row].id for row in rows], "S24"),
+            "url": np.array([_url_hash(pages[row].url) for row in rows], np.uint64),
+            "quality": np.array([text_quality(pages[row]) for row in rows], np.float32),
+            "exact": prints.exact,
+            "bands": prints.bands,
+            "offsets": prints.offsets,
+        }
+        with atomic_write(self.run_dir.file(f"work/{name}.index.npz")) as file:
+            np.savez(file, **arrays)
+        with atomic_write(self.run_dir.file(f"work/{name}.shingles.npy")) as file:
+            np.save(file, prints.shingles)
+        for suffix in ("index.npz", "shingles.npy"):
+            outputs[f"work/{name}.{suffix}"] = sha256_file(self.run_dir.file(f"work/{name}.{suffix}"))
+        return outputs
+
+    def _save_faults(self, rank: int) -> dict[str, str]:
+        """Damage and bad records, not the records that are simply no pages."""
+        lines = [
+            orjson.dumps({"file": f.name, "offset": f.offset, "line": f.line, "reason": f.reason, "detail": f.detail})
+            for f in self.reader.faults
+            if not f.reason.startswith("skip.")
+        ]
+        if not lines:
+            return {}
+        name = f"quarantine/{rank:05d}.jsonl"
+        write_bytes(self.run_dir.file(name), b"\n".join(lines) + b"\n")
+        return {name: sha256_file(self.run_dir.file(name))}
+
+
+def _parts(data: Iterable[Page]) -> Iterator[list[Page]]:
+    pages: list[Page] = []
+    size = 0
+    for page in data:
+        pages.append(page)
+        size += len(page.text)
+        if size >= PART_CHARACTERS:
+            yield pages
+            pages, size = [], 0
+    if pages:
+        yield pages
+
+
+def _url_hash(url: str | None) -> int:
+    key = normalize_url(url) if url else ""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "little") if key else 0
+
+
+def load_index(run: RunDir, name: str) -> Index:
+    """The fingerprints of one part."""
+    with np.load(run.file(f"work/{name}.index.npz")) as arrays:
+        return Index(**{key: arrays[key] for key in arrays.files})
+
+
+def map_shingles(run: RunDir, name: str) -> NDArray[np.uint32]:
+    """The shingles of one part, mapped from disk."""
+    return np.load(run.file(f"work/{name}.shingles.npy"), mmap_mode="r")
