@@ -36,6 +36,12 @@ _LIKELY: Final = 0.25
 _FEW: Final = 8  # so few characters prove nothing against a label that decodes
 
 
+_KANA: Final = re.compile(r"[ぁ-ヿ]")
+_HANGUL: Final = re.compile(r"[가-힣]")
+_HIGH_RUN: Final = re.compile(rb"[\x80-\xff]{3,}")
+_MEND_BYTES: Final = 1 << 16
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """`encoding` is the name in the WHATWG standard."""
@@ -126,6 +132,9 @@ def _not_utf8(payload: bytes, declared: str | None) -> Decoded:
         return _final(utf8, declared)
     chinese = [first if first is not None and first.encoding == name else _read(payload, name) for name in _CHINESE]
     best = max(chinese, key=lambda reading: reading.share + (0.05 if reading.encoding == declared else 0.0))
+    foreign = _foreign(payload, declared)
+    if foreign is not None:
+        return _final(foreign, declared)
     if best.share >= _LIKELY and (best.count > _FEW or declared in {None, "utf-8", best.encoding}):
         return _final(best, declared)
     if declared == "utf-8" and utf8.bad <= 2:
@@ -135,6 +144,19 @@ def _not_utf8(payload: bytes, declared: str | None) -> Decoded:
         if labelled.bad * 20 <= labelled.count or labelled.count <= _FEW:
             return _final(labelled, declared)
     return _guess(payload, declared, (utf8, best))
+
+
+def _foreign(payload: bytes, declared: str | None) -> _Reading | None:
+    """A Japanese or Korean page by its own script. EUC-JP's kana lie where Big5 has its simplest characters."""
+    if declared in _CHINESE:
+        return None
+    name = declared if declared in {"shift_jis", "euc-kr"} else "euc-jp"
+    reading = _read(payload, name)
+    if reading.bad or not reading.count:
+        return None
+    native = len(_HANGUL.findall(reading.text)) if name == "euc-kr" else len(_KANA.findall(reading.text))
+    # GBK read as EUC-KR gives about half hangul, GBK read as EUC-JP or Shift_JIS next to no full-width kana.
+    return reading if native >= reading.count * (0.8 if name == "euc-kr" else 0.25) else None
 
 
 def _guess(payload: bytes, declared: str | None, readings: tuple[_Reading, ...]) -> Decoded:
@@ -167,6 +189,8 @@ def _read(payload: bytes, encoding: str) -> _Reading:
     codec = _CODECS.get(encoding, encoding)
     errors = f"wenhai.realign.{encoding}" if encoding in _CHINESE else "replace"
     text = payload.decode(codec, errors)
+    if encoding in _CHINESE and "\ufffd" in text:
+        text = _mend(payload, codec).decode(codec, errors)
     points: NDArray[np.uint32] = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
     points = points[points >= 0x80]
     low = np.minimum(points, 0xFFFF)
@@ -196,6 +220,35 @@ def _kinds() -> NDArray[np.uint8]:
     return kinds
 
 
+def _mend(payload: bytes, codec: str) -> bytes:
+    """The bytes with 0xFF, which no Chinese encoding uses, where a foreign byte has shifted the pairs after it.
+
+    A run of high bytes of odd length that no trail byte follows holds one byte too many or too few. It is put where
+    the characters before it, read in step, and those after it, read one byte on, are common most often.
+    """
+    out = bytearray(payload)
+    for run in _HIGH_RUN.finditer(payload, 0, _MEND_BYTES):
+        data, following = run.group(), payload[run.end() : run.end() + 1]
+        if len(data) % 2 == 0 or following.isdigit() or (following and following[0] >= 0x40):
+            continue
+        in_step, shifted = ([_is_common(data[at : at + 2], codec) for at in range(o, len(data) - 1, 2)] for o in (0, 1))
+        score = best = sum(shifted)
+        place = 0
+        for pair, (before, after) in enumerate(zip(in_step, shifted, strict=True), 1):
+            score += before - after
+            if score > best:
+                best, place = score, pair
+        out[run.start() + 2 * place] = 0xFF
+    return bytes(out)
+
+
+def _is_common(pair: bytes, codec: str) -> bool:
+    return pair.decode(codec, "replace") in _COMMON_SET
+
+
+_COMMON_SET: Final = frozenset(COMMON_HAN)
+
+
 def _realigner(encoding: str) -> None:
     """Register an error handler that finds the pairs again after a lost or foreign byte.
 
@@ -203,14 +256,12 @@ def _realigner(encoding: str) -> None:
     up to 64 bytes and the one with more common characters is taken.
     """
     codec = _CODECS.get(encoding, encoding)
-    common = frozenset(COMMON_HAN)
-
     def handle(error: UnicodeError) -> tuple[str, int]:
         if not isinstance(error, UnicodeDecodeError):
             raise error
         start = error.start
         ways = [
-            sum(character in common for character in error.object[place : place + 64].decode(codec, "ignore"))
+            sum(character in _COMMON_SET for character in error.object[place : place + 64].decode(codec, "ignore"))
             for place in (start + 1, start + 2)
         ]
         skipped = error.object[start + 1 : start + 2]

@@ -123,9 +123,7 @@ def build(entries: list[Entry]) -> dict[str, bytes]:
 
 
 def expected_lines(entries: list[Entry]) -> bytes:
-    rows = [
-        {"file": e["out"], "url": e["url"]} | {k: e[k] for k in EXPECTED_KEYS if k in e} for e in entries
-    ]
+    rows = [{"file": e["out"], "url": e["url"]} | {k: e[k] for k in EXPECTED_KEYS if k in e} for e in entries]
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 

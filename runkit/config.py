@@ -87,9 +87,8 @@ def describe(cls: type[BaseModel], prefix: str = "") -> list[Setting]:
         key = prefix + name
         inner = [] if prefix.count(".") > 8 else _inner_models(field.annotation)  # a config may hold itself
         if not inner or inner[0][0] != "":
-            value = plain(field.get_default(call_default_factory=True))
-            default = "required" if field.is_required() else _to_yaml(value, flow=True)
-            default = short(default.removesuffix("...\n").strip())
+            value = "required" if field.is_required() else plain(field.get_default(call_default_factory=True))
+            default = short(_to_yaml(value, flow=True).removesuffix("...\n").strip())
             text = " ".join((field.description or "").split())
             settings.append(Setting(key, _type_text(field.annotation, field.metadata), default, text))
         for part, model in inner:
@@ -129,14 +128,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UsageError(f"Cannot read the config {path}: {reason}; give an existing YAML file.") from error
     if len(raw) > MAX_CONFIG_BYTES:
         raise UsageError(
-            f"{path} is larger than {MAX_CONFIG_BYTES // 1024} KB, so it is no config; give a YAML file."
+            f"{path} is larger than {MAX_CONFIG_BYTES // 1024} KB; a config is a short YAML file."
         )
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{path} is not UTF-8 text (byte {error.start}); a config is YAML in UTF-8."
-        ) from error
+        raise UsageError(f"{path}, byte {error.start}: not UTF-8; a config is YAML in UTF-8.") from error
     data = {} if (parsed := _parse(text, str(path))) is None else parsed
     if not isinstance(data, dict):
         raise UsageError(f"{path} does not hold keys and values; a config looks like `key: value`.")
@@ -190,9 +187,8 @@ def _prepare_yaml() -> None:
         whole = re.compile(f"(?:{pattern})\\Z")
         for yaml_class in (_Loader, _Dumper):  # the dumper quotes what either YAML 1.1 or ours would misread
             yaml_class.add_implicit_resolver(_YAML_CORE + name, whole, first_characters)
-    for tag in (_YAML_CORE + name for name in ("null", "bool", "int", "float", "seq")):
+    for tag in (None, *(_YAML_CORE + name for name in ("null", "bool", "int", "float", "seq"))):
         _Loader.yaml_constructors[tag] = yaml.SafeLoader.yaml_constructors[tag]
-    _Loader.yaml_constructors[None] = yaml.SafeLoader.yaml_constructors[None]
     _Loader.add_constructor(_YAML_CORE + "map", _Loader.strict_mapping)
     _Loader.add_constructor(_YAML_CORE + "str", _Loader.strict_text)
 

@@ -136,7 +136,7 @@ def detect_language(text: str) -> tuple[str, float]:
 
 
 def script(text: str) -> Script:
-    """Simplified, traditional, mixed (the rarer one is above a tenth), or none, by the first 2,000 characters.
+    """Simplified, traditional, mixed (the rarer is above a tenth) or none, by the first 2,000 characters.
 
     Judged by 200 pairs of frequent characters; a short text without any of them is "none".
     """

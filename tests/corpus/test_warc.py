@@ -133,9 +133,10 @@ def test_random_corruptions_cost_only_what_they_touch(tmp_path: Path, layout: st
         for url, body in bodies.items():
             # A flipped bit in a header may rename a record; what may never be is a changed or shortened body.
             assert body in (made.payloads.get(url), *(() if url in made.payloads else made.payloads.values()))
-        if data != made.data and len(bodies) < count:
-            lost_tail = data == made.data[: len(data)] and len(data) in (0, *ends)
-            assert flaws or lost_tail, "records were lost and nothing was counted"
+        # A cut between records shows nowhere; nor, without CRCs, does a deletion from one header into another.
+        clean_cut = data == made.data[: len(data)] and any(0 <= end - len(data) <= 4 for end in (0, *ends))
+        spliced = layout == "plain" and len(data) < len(made.data)
+        assert flaws or clean_cut or spliced or len(bodies) == count, "a loss that is not counted"
     assert recovered >= 0.99 * undamaged, (recovered, undamaged)
 
 

@@ -1,0 +1,43 @@
+# Two commands do everything: `make demo` and `make test`. Python 3.11, pip and make are all they need.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := runs/out/demo
+
+.PHONY: setup demo test lint faults bench clean-demo
+
+setup: .venv/installed
+
+# pip 23.2 crashes on lxml's extras, hence the upgrade first.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=24.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/corpus clean examples/dump --out $(DEMO)
+	@echo "Open $(DEMO)/report.html in a browser."
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest
+
+# The full counts of docs/faults.md: about an hour on two cores.
+faults: setup
+	WENHAI_FULL=1 $(BIN)/python -m pytest tests/faults tests/corpus tests/runkit --timeout 3600
+
+# Peers are installed beside us, for some of them overwrite modules of ours; what is absent is skipped with a sentence.
+bench: setup .venv-peers/installed
+	$(BIN)/python bench/clean.py
+	$(BIN)/python bench/extract.py
+	$(BIN)/python bench/rules.py
+
+.venv-peers/installed: bench/requirements-peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=24.1'
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --requirement bench/requirements-peers.txt
+	touch $@
