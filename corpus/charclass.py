@@ -115,8 +115,9 @@ def tables() -> Tables:
     fold[0x4E00:0xA000] = fold_block
     fold[ord("A") : ord("Z") + 1] += 32
     flags = np.zeros(0x110000, np.uint8)
-    for bit, characters in enumerate((SENTENCE_ENDS, BULLETS, SEPARATORS, STOP_CHARACTERS)):
+    for bit, characters in enumerate((SENTENCE_ENDS, BULLETS, SEPARATORS)):
         flags[[ord(c) for c in characters]] |= 1 << bit
+    flags[:0x10000][np.isin(fold, [ord(c) for c in STOP_CHARACTERS])] |= 1 << 3  # traditional forms with them
     rank = np.zeros(0x10000, np.uint16)
     rank[common] = np.arange(1, len(common) + 1, dtype=np.uint16)
     terms = [(term, 1) for term in read_terms("spam.txt")] + [(term, 2) for term in read_terms("adult.txt")]

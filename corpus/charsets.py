@@ -1,19 +1,19 @@
 """Tables for decode.py: what charset labels mean, and the characters that show Chinese text was read rightly.
 
-Labels are those of the WHATWG Encoding Standard (https://encoding.spec.whatwg.org/#names-and-labels), with GBK given
-as gb18030, its superset. The characters are among the 600 most frequent of modern Chinese, the mainland forms and
-where they differ the traditional ones.
+Labels are those of the WHATWG Encoding Standard (https://encoding.spec.whatwg.org/#names-and-labels), with
+GBK given as gb18030, its superset. The characters are among the 600 most frequent of modern Chinese, the
+mainland forms and where they differ the traditional ones.
 """
 
 from typing import Final
 
 _NAMES: Final = {
     "utf-8": "utf-8 utf8 unicode-1-1-utf-8 unicode11utf8 unicode20utf8 x-unicode20utf8",
-    "gb18030": "gb18030 gbk gb2312 gb_2312 gb_2312-80 chinese csgb2312 csiso58gb231280 iso-ir-58 x-gbk cp936 ms936"
-    " windows-936 euc-cn gb-2312",
+    "gb18030": "gb18030 gbk gb2312 gb_2312 gb_2312-80 chinese csgb2312 csiso58gb231280 iso-ir-58 x-gbk"
+    " cp936 ms936 windows-936 euc-cn gb-2312",
     "big5": "big5 big5-hkscs cn-big5 csbig5 x-x-big5 big-5 cp950 windows-950",
-    "windows-1252": "windows-1252 cp1252 x-cp1252 iso-8859-1 iso8859-1 iso_8859-1 iso88591 latin1 latin-1 l1 ascii us-ascii"
-    " ansi_x3.4-1968 cp819 ibm819 csisolatin1 iso-ir-100 iso_8859-1:1987",
+    "windows-1252": "windows-1252 cp1252 x-cp1252 iso-8859-1 iso8859-1 iso_8859-1 iso88591 latin1 latin-1 l1"
+    " ascii us-ascii ansi_x3.4-1968 cp819 ibm819 csisolatin1 iso-ir-100 iso_8859-1:1987",
     "windows-1250": "windows-1250 cp1250 x-cp1250",
     "windows-1251": "windows-1251 cp1251 x-cp1251",
     "windows-1253": "windows-1253 cp1253 x-cp1253",

@@ -19,6 +19,7 @@ from corpus.dedup import find_copies
 from corpus.executor import ShardExecutor
 from corpus.finish import add, finish_shard
 from corpus.inputs import Plan
+from corpus.minhash import warm_kernels
 from corpus.pipeline import build
 from corpus.readers import ReadOptions
 from corpus.reading import ReadShard
@@ -118,6 +119,8 @@ def _run_shards(
     )
     executor = ShardExecutor(build(reader, config, run), options.workers, config.worker)
     new: dict[int, Mark] = {}
+    if len(finished) + len(work) < len(plan.shards):
+        warm_kernels()
     with progress("Cleaning", unit="records", quiet=options.quiet) as advance:
 
         def go(shards: Sequence[int]) -> None:

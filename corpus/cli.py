@@ -48,7 +48,7 @@ def clean(
     The same command on the same RUN goes on where it was stopped.
     """
     started = time.monotonic()
-    from corpus.command import CleanCall, run_clean
+    from corpus.command import CleanCall, prepare
 
     call = CleanCall(
         inputs=inputs,
@@ -66,7 +66,11 @@ def clean(
         max_bad=max_bad,
         started=started,
     )
-    run_clean(call)
+    prepared = prepare(call)
+    if prepared is not None:
+        from corpus.run import carry_out
+
+        carry_out(call, prepared)
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
 """Where a file may be cut, and its fingerprint.
 
-In: an open file with its format. Out: `Cut`s that cover it without gap or overlap, each beginning at a record. The
-boundary after every multiple of the shard size is sought by its magic bytes and tried by decompressing at most 64 kB
-there; nothing else is decompressed. A file without such places (a single gzip member, bz2, MediaWiki XML) is one
-cut. A false boundary (a WARC stored uncompressed inside a WARC) costs a counted damage, never a lost record, since
-the reader of the range before it reads its last record to the end.
+In: an open file with its format. Out: `Cut`s that cover it without gap or overlap, each beginning at a
+record. The boundary after every multiple of the shard size is sought by its magic bytes and tried by
+decompressing at most 64 kB there; nothing else is decompressed. A file without such places (a single gzip
+member, bz2, MediaWiki XML) is one cut. A false boundary (a WARC stored uncompressed inside a WARC) costs a
+counted damage, never a lost record, since the reader of the range before it reads its last record to the end.
 """
 
 import hashlib
@@ -14,10 +14,13 @@ from typing import Final
 from corpus.parquet_footer import row_groups
 from corpus.warc import begins_record
 from runkit.jsonl import JsonLineError, parse_object
-from runkit.streams import Accept, Source, find_member, head_of
+from runkit.source import Source
+from runkit.streams import Accept, find_member, head_of
 
 _HASH_BYTES: Final = 1 << 20
 _LINE_HEAD: Final = 1 << 16
+# Members made without regard to lines, as by bgzip, seldom begin one; trying them all would take minutes.
+_TRIES: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,9 @@ def _boundary(source: Source, format_name: str, compression: str, start: int, li
 
 def _member(source: Source, compression: str, start: int, limit: int, accept: Accept, size: int) -> int:
     """`find_member` with a longer look where 512 bytes do not hold a line."""
-    while (found := find_member(source, start, limit, compression, lambda head: bool(head))) < limit:
-        if accept(head_of(source, found, compression, size)):
+    for _ in range(_TRIES):
+        found = find_member(source, start, limit, compression, bool)
+        if found >= limit or accept(head_of(source, found, compression, size)):
             return found
         start = found + 1
     return limit
@@ -102,12 +106,18 @@ def _parquet_cuts(source: Source, shard_bytes: int) -> list[Cut]:
 
 
 def fingerprint(source: Source, cuts: list[Cut], *, lines: bool) -> tuple[str, list[Cut]]:
-    """The file's mark, and with `lines` the cuts with the number of their first line, from the same reading."""
+    """The file's mark, and with `lines` the cuts with the number of their first line, from one reading."""
     if "://" in source.path:
         import fsspec  # type: ignore[import-untyped,unused-ignore]
 
         fs, path = fsspec.core.url_to_fs(source.path)
-        return str(fs.ukey(path)), cuts
+        info = fs.info(path)
+        # Over HTTP `ukey` is made of the URL alone; what else the server says of the file tells a changed
+        # one.
+        extra = [
+            str(info[key]) for key in ("ETag", "LastModified", "mtime", "size") if info.get(key) is not None
+        ]
+        return "|".join([str(fs.ukey(path)), *extra]), cuts
     digest = hashlib.sha256()
     numbered: list[Cut] = []
     number = 1

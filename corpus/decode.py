@@ -1,10 +1,11 @@
 """Bytes to text: the labels are hints, the bytes decide.
 
-In: a page's bytes and the charset label of its HTTP header; the label in its markup is found here. Out: `Decoded`
-with the encoding used and flags for what was wrong. Valid UTF-8 is UTF-8 whatever the labels say (a GBK page of 200
-bytes is valid UTF-8 by chance once in 10^20). Between GB18030 and Big5, whose byte ranges overlap almost wholly, the
-share of very common characters decides: about .6 of the Chinese characters under the right reading and below .1 under
-the wrong one. Other encodings are believed from their label, and guessed only where there is none.
+In: a page's bytes and the charset label of its HTTP header; the label in its markup is found here. Out:
+`Decoded` with the encoding used and flags for what was wrong. Valid UTF-8 is UTF-8 whatever the labels say (a
+GBK page of 200 bytes is valid UTF-8 by chance once in 10^20). Between GB18030 and Big5, whose byte ranges
+overlap almost wholly, the share of very common characters decides: about .6 of the Chinese characters under
+the right reading and below .1 under the wrong one. Other encodings are believed from their label, and guessed
+only where there is none.
 
 Cost on a normal UTF-8 page of 75 kB: about 50 µs; on a labelled GBK page about 1 ms.
 """
@@ -26,7 +27,8 @@ GUESSED: Final = "charset.guessed"
 
 _PRESCAN_BYTES: Final = 2048  # WHATWG prescans 1,024; long inline scripts before the label are common
 _META: Final = re.compile(
-    rb"<(?:meta\b[^>]{0,300}?charset|\?xml\b[^>]{0,200}?encoding)\s*=\s*[\"']?\s*([A-Za-z0-9_.:\-]{2,40})", re.IGNORECASE
+    rb"<(?:meta\b[^>]{0,300}?charset|\?xml\b[^>]{0,200}?encoding)\s*=\s*[\"']?\s*([A-Za-z0-9_.:\-]{2,40})",
+    re.IGNORECASE,
 )
 _CHINESE: Final = ("gb18030", "big5")
 _CODECS: Final = PYTHON_CODECS
@@ -63,7 +65,7 @@ class _Reading:
 
 
 def canonical(label: str | None) -> str | None:
-    """The encoding that a label names by the WHATWG standard (with GBK read as GB18030), None if it names none."""
+    """The encoding that a label names (WHATWG, with GBK read as GB18030), None if it names none."""
     return LABELS.get(label.strip().strip("\"'").lower()) if label else None
 
 
@@ -130,7 +132,9 @@ def _not_utf8(payload: bytes, declared: str | None) -> Decoded:
     utf8 = _read(payload, "utf-8")
     if utf8.count - utf8.bad >= max(1, utf8.bad * 1.5):
         return _final(utf8, declared)
-    chinese = [first if first is not None and first.encoding == name else _read(payload, name) for name in _CHINESE]
+    chinese = [
+        first if first is not None and first.encoding == name else _read(payload, name) for name in _CHINESE
+    ]
     best = max(chinese, key=lambda reading: reading.share + (0.05 if reading.encoding == declared else 0.0))
     foreign = _foreign(payload, declared)
     if foreign is not None:
@@ -147,7 +151,7 @@ def _not_utf8(payload: bytes, declared: str | None) -> Decoded:
 
 
 def _foreign(payload: bytes, declared: str | None) -> _Reading | None:
-    """A Japanese or Korean page by its own script. EUC-JP's kana lie where Big5 has its simplest characters."""
+    """A Japanese or Korean page by its own script. EUC-JP's kana lie where Big5 has common ones."""
     if declared in _CHINESE:
         return None
     name = declared if declared in {"shift_jis", "euc-kr"} else "euc-jp"
@@ -160,7 +164,7 @@ def _foreign(payload: bytes, declared: str | None) -> _Reading | None:
 
 
 def _guess(payload: bytes, declared: str | None, readings: tuple[_Reading, ...]) -> Decoded:
-    """No label that fits and not plainly Chinese: a statistical guess, else windows-1252, which reads everything."""
+    """No label fits, not plainly Chinese: a statistical guess, else windows-1252, which reads all."""
     from resiliparse.parse.encoding import detect_encoding  # 30 ms to import, needed for few pages
 
     guess = canonical(str(detect_encoding(payload)))
@@ -221,17 +225,19 @@ def _kinds() -> NDArray[np.uint8]:
 
 
 def _mend(payload: bytes, codec: str) -> bytes:
-    """The bytes with 0xFF, which no Chinese encoding uses, where a foreign byte has shifted the pairs after it.
+    """The bytes with 0xFF, which Chinese encodings do not use, where a foreign byte has shifted the pairs.
 
-    A run of high bytes of odd length that no trail byte follows holds one byte too many or too few. It is put where
-    the characters before it, read in step, and those after it, read one byte on, are common most often.
+    A run of high bytes of odd length that no trail byte follows holds one byte too many or too few. It is put
+    where the characters before it, read in step, and those after it, read one byte on, are common most often.
     """
     out = bytearray(payload)
     for run in _HIGH_RUN.finditer(payload, 0, _MEND_BYTES):
         data, following = run.group(), payload[run.end() : run.end() + 1]
         if len(data) % 2 == 0 or following.isdigit() or (following and following[0] >= 0x40):
             continue
-        in_step, shifted = ([_is_common(data[at : at + 2], codec) for at in range(o, len(data) - 1, 2)] for o in (0, 1))
+        in_step, shifted = (
+            [_is_common(data[at : at + 2], codec) for at in range(o, len(data) - 1, 2)] for o in (0, 1)
+        )
         score = best = sum(shifted)
         place = 0
         for pair, (before, after) in enumerate(zip(in_step, shifted, strict=True), 1):
@@ -252,16 +258,20 @@ _COMMON_SET: Final = frozenset(COMMON_HAN)
 def _realigner(encoding: str) -> None:
     """Register an error handler that finds the pairs again after a lost or foreign byte.
 
-    In unbroken Chinese text a lost byte shifts all pairs up to the next ASCII character. Both ways on are read for
-    up to 64 bytes and the one with more common characters is taken.
+    In unbroken Chinese text a lost byte shifts all pairs up to the next ASCII character. Both ways on are
+    read for up to 64 bytes and the one with more common characters is taken.
     """
     codec = _CODECS.get(encoding, encoding)
+
     def handle(error: UnicodeError) -> tuple[str, int]:
         if not isinstance(error, UnicodeDecodeError):
             raise error
         start = error.start
         ways = [
-            sum(character in _COMMON_SET for character in error.object[place : place + 64].decode(codec, "ignore"))
+            sum(
+                character in _COMMON_SET
+                for character in error.object[place : place + 64].decode(codec, "ignore")
+            )
             for place in (start + 1, start + 2)
         ]
         skipped = error.object[start + 1 : start + 2]

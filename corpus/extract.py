@@ -29,10 +29,13 @@ from corpus.extract_lines import (
 
 Mode = Literal["fast", "best"]
 
-MAX_CHARS = 8_000_000
+# What a page may hold, so that none takes 5 s. Of 1,660 real pages the largest has TODO.
+MAX_CHARS = 4_000_000
+MAX_TAGS = 150_000  # 10 to 20 µs each in the worst case (<br> between single letters)
 MAX_DEPTH = 2_000
-# readability's patterns and tree walks take about 0.5 s per million characters.
+# readability takes up to 60 µs a tag; larger pages get `fast`.
 MAX_CHARS_BEST = 2_000_000
+MAX_TAGS_BEST = 40_000
 # Fewer tags than this cannot nest deep enough to cost a second, so ordinary pages skip the count.
 TAGS_WORTH_COUNTING = 8_000
 # Under this many Chinese characters the main-content rules have most likely lost the article.
@@ -67,16 +70,18 @@ def extract(html: str, mode: Mode = "best") -> Extracted:
     """The main text of a page. Raises nothing but MemoryError and its like: a library's error is a reason."""
     if _BLANK.fullmatch(html):
         return Extracted("", None, "empty_page")
-    if len(html) > MAX_CHARS:
+    tags = html.count("<")
+    if len(html) > MAX_CHARS or tags > MAX_TAGS:
         return Extracted("", None, "too_large")
-    if html.count("<") > TAGS_WORTH_COUNTING and nesting_depth(html) > MAX_DEPTH:
+    if tags > TAGS_WORTH_COUNTING and nesting_depth(html) > MAX_DEPTH:
         return Extracted("", None, "too_deep")
     html = html.replace("\x00", "")
     title: str | None = None
     try:
         tree = _parse(html)
         title = " ".join((tree.title or "").split()) or None
-        text = _best(html, tree, title) if mode == "best" and len(html) <= MAX_CHARS_BEST else _fast(tree, title)
+        small = len(html) <= MAX_CHARS_BEST and tags <= MAX_TAGS_BEST
+        text = _best(html, tree, title) if mode == "best" and small else _fast(tree, title)
     except _LibraryError:
         return Extracted("", title, "extractor_error")
     return Extracted(text, title, None if text else "no_main_text")
@@ -159,14 +164,15 @@ def _best(html: str, tree: HTMLTree, title: str | None) -> str:
     if _coverage(lines, witness) < 0.5:  # the two disagree about where the article is: look at all lines
         lines = _lines(tree, False)
     kept = keep(lines, with_votes(lines, line_scores(lines), witness), title, DROP_BEST)
-    return "\n".join(kept) or witness or _fast(tree, title)
+    return "\n".join(kept)
 
 
 def _readability(html: str) -> str:
     """The lines of readability's choice; "" where it finds no article, which it says by an exception."""
     from readability import Document
-    from readability.readability import Unparseable
+    from readability.readability import Unparseable, log
 
+    log.disabled = True  # it prints a traceback for every page without an article
     with _library():
         try:
             summary = Document(html).summary(html_partial=True)

@@ -1,8 +1,8 @@
 """What kind of file is this? The bytes decide; the name only settles what bytes cannot.
 
-In: an open `Source`. Out: `(format, compression)`, or `FormatError` with the reason why it is not read. At most 64 kB
-are decompressed. Plain text met in a folder is taken only under a name that promises prose (.txt, .md, none), since a
-stylesheet and a program are plain text too; named by the user, any text is taken.
+In: an open `Source`. Out: `(format, compression)`, or `FormatError` with the reason why it is not read. At
+most 64 kB are decompressed. Plain text met in a folder is taken only under a name that promises prose (.txt,
+.md, none), since a stylesheet and a program are plain text too; named by the user, any text is taken.
 """
 
 import re
@@ -10,15 +10,18 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from runkit.jsonl import JsonLineError, parse_object
-from runkit.streams import Source, head_of, starts_member
+from runkit.source import Source
+from runkit.streams import find_member, head_of, looks_like_text, starts_member
 
 HEAD_BYTES: Final = 1 << 16
 _TEXT_SUFFIXES: Final = frozenset({"", ".txt", ".text", ".md", ".markdown", ".rst"})
 _HTML_SUFFIXES: Final = frozenset({".html", ".htm", ".xhtml", ".shtml"})
 _JSONL_SUFFIXES: Final = frozenset({".jsonl", ".ndjson"})
-_COMPRESSION_SUFFIXES: Final = frozenset({".gz", ".gzip", ".zst", ".zstd", ".bz2"})
+_WARC_SUFFIXES: Final = frozenset({".warc", ".wet", ".wat"})
+_COMPRESSIONS: Final = {".gz": "gz", ".gzip": "gz", ".zst": "zst", ".zstd": "zst", ".bz2": "bz2"}
+_DAMAGED_BYTES: Final = 1 << 24  # how far a sound member is sought when the first one is not
 _HTML_START: Final = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|title|meta)\b",
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:(?><!--.*?-->)\s*)*+<(?:!doctype\s+html|html|head|body|title|meta)\b",
     re.IGNORECASE | re.DOTALL,
 )
 _HTML_TAG: Final = re.compile(rb"<(?:html|head|body|title|div|p|a|table|meta|script)\b[^>]*>", re.IGNORECASE)
@@ -50,7 +53,14 @@ def detect(source: Source, *, explicit: bool) -> tuple[str, str]:
     if raw.startswith(b"PAR1"):
         return "parquet", ""
     compression = next((name for name in ("gz", "zst", "bz2") if starts_member(source, 0, name)), "")
+    promised = _COMPRESSIONS.get(PurePosixPath(source.path.split("?", 1)[0]).suffix.lower(), "")
     head = _head(source, compression)
+    if (compression and not head) or (promised and not compression and _binary(head)):
+        # The first member is damaged; the next one that can be decompressed speaks for the file.
+        compression = compression or promised
+        end = min(source.size, _DAMAGED_BYTES)
+        found = find_member(source, 1, end, compression, looks_like_text)
+        head = head_of(source, found, compression, HEAD_BYTES) if found < end else b""
     if not head:
         raise FormatError("empty when decompressed, or damaged from its first byte on")
     return _content(head, _suffix(source.path), explicit), compression
@@ -59,20 +69,21 @@ def detect(source: Source, *, explicit: bool) -> tuple[str, str]:
 def _head(source: Source, compression: str) -> bytes:
     if compression != "zst" or source.read_at(0, 4)[1:] != b"\x2a\x4d\x18":
         return head_of(source, 0, compression, HEAD_BYTES)
-    # A skippable first frame: a dictionary, as in Common Crawl's .warc.zst, whose records cannot be tried without it.
+    # A skippable first frame: a dictionary, as in Common Crawl's .warc.zst, whose records cannot be tried
+    # without it.
     return b"WARC/" if source.read_at(0, 1) == b"\x5d" else b""
 
 
 def _suffix(path: str) -> str:
     name = PurePosixPath(path.split("?", 1)[0])
-    if name.suffix.lower() in _COMPRESSION_SUFFIXES:
+    if name.suffix.lower() in _COMPRESSIONS:
         name = name.with_suffix("")
     return name.suffix.lower()
 
 
 def _content(head: bytes, suffix: str, explicit: bool) -> str:
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if start.startswith(b"WARC/"):
+    if start.startswith(b"WARC/") or (b"\r\n\r\nWARC/1." in head and suffix in _WARC_SUFFIXES):
         return "warc"
     if b"<mediawiki" in head[:2048]:
         return "mediawiki"
@@ -85,8 +96,7 @@ def _content(head: bytes, suffix: str, explicit: bool) -> str:
         raise FormatError("binary data")
     if suffix in _HTML_SUFFIXES or _HTML_START.match(head):
         return "html"
-    odd = sum(byte < 9 or 13 < byte < 27 for byte in head[:4096])
-    if odd * 100 > len(head[:4096]) or b"\0" in head:
+    if _binary(head):
         raise FormatError("binary data")
     if suffix == ".json":
         raise FormatError("JSON that does not hold one object a line: save it as JSON lines")
@@ -95,6 +105,12 @@ def _content(head: bytes, suffix: str, explicit: bool) -> str:
     if suffix in _TEXT_SUFFIXES or explicit:
         return "text"
     raise FormatError(f"text with the suffix {suffix}: name the file itself to read it")
+
+
+def _binary(head: bytes) -> bool:
+    """NULs, or more control bytes than a text has."""
+    odd = sum(byte < 9 or 13 < byte < 27 for byte in head[:4096])
+    return odd * 100 > len(head[:4096]) or b"\0" in head
 
 
 def _is_jsonl(start: bytes) -> bool:

@@ -1,8 +1,9 @@
-"""An HTTP response as a crawler stored it: status, headers, and the body with its transfer and content codings undone.
+"""An HTTP response as a crawler stored it: status, headers, and the body with its codings undone.
 
-In: the block of a WARC response record. Out: `Response`, or `HttpFault` with the reason. Crawlers disagree on whether
-the stored body is still chunked and still compressed, so the bytes decide and the headers are hints: a body that does
-not begin as its header says is taken as it is. Decoding stops at `max_bytes`, so a bomb costs the cap and no more.
+In: the block of a WARC response record. Out: `Response`, or `HttpError` with the reason. Crawlers disagree on
+whether the stored body is still chunked and still compressed, so the bytes decide and the headers are hints:
+a body that does not begin as its header says is taken as it is. Decoding stops at `max_bytes`, so a bomb
+costs the cap and no more.
 """
 
 import re
@@ -20,7 +21,7 @@ _HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 _PIECE: Final = 1 << 16
 
 
-class HttpFault(ValueError):
+class HttpError(ValueError):
     """A response whose body cannot be had whole."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
@@ -39,14 +40,14 @@ class Response:
 
 
 def parse_response(block: bytes, max_bytes: int, *, wanted: frozenset[str] = frozenset()) -> Response:
-    """The response in `block`. The body is left empty for a status other than 200 or a mime not in `wanted`."""
+    """The response in `block`. The body is left empty for a status but 200 or a mime not in `wanted`."""
     end = _HEAD_END.search(block, 0, MAX_HEAD_BYTES)
     if not block.startswith(b"HTTP/") or end is None:
-        raise HttpFault("http.header", "no HTTP response header")
+        raise HttpError("http.header", "no HTTP response header")
     head = block[: end.start()]
     status_words = head.split(b"\n", 1)[0].split(None, 2)
     if len(status_words) < 2 or not re.fullmatch(rb"[0-9]{3}", status_words[1]):
-        raise HttpFault("http.status", "no status code")
+        raise HttpError("http.status", "no status code")
     status = int(status_words[1])
     headers = parse_headers(head, "latin-1")
     mime, charset = parse_content_type(headers.get("content-type", ""))
@@ -76,13 +77,13 @@ def _dechunk(body: bytes) -> bytes:
         if size_line is None:
             if position == 0:
                 return body
-            raise HttpFault("http.chunked", f"no chunk size at byte {position}")
+            raise HttpError("http.chunked", f"no chunk size at byte {position}")
         size = int(size_line.group(1), 16)
         start = size_line.end()
         if size == 0:
             return b"".join(pieces)
         if start + size > len(body):
-            raise HttpFault("http.chunked", "the last chunk is cut")
+            raise HttpError("http.chunked", "the last chunk is cut")
         pieces.append(body[start : start + size])
         position = start + size
         if body[position : position + 2] == b"\r\n":
@@ -115,11 +116,11 @@ def _inflate(body: bytes, wbits: int, max_bytes: int) -> bytes:
     try:
         out = engine.decompress(body, max_bytes + 1)
     except zlib.error as error:
-        raise HttpFault("http.encoding", str(error)) from None
+        raise HttpError("http.encoding", str(error)) from None
     if len(out) > max_bytes:
-        raise HttpFault("http.too_large", f"more than {max_bytes} bytes when decompressed")
+        raise HttpError("http.too_large", f"more than {max_bytes} bytes when decompressed")
     if not engine.eof:
-        raise HttpFault("http.encoding", "the compressed body is cut")
+        raise HttpError("http.encoding", "the compressed body is cut")
     return out
 
 
@@ -132,9 +133,9 @@ def _unzstd(body: bytes, max_bytes: int) -> bytes:
                 pieces.append(piece)
                 total += len(piece)
                 if total > max_bytes:
-                    raise HttpFault("http.too_large", f"more than {max_bytes} bytes when decompressed")
+                    raise HttpError("http.too_large", f"more than {max_bytes} bytes when decompressed")
     except zstandard.ZstdError as error:
-        raise HttpFault("http.encoding", str(error)) from None
+        raise HttpError("http.encoding", str(error)) from None
     return b"".join(pieces)
 
 
@@ -142,7 +143,7 @@ def _unbrotli(body: bytes, max_bytes: int) -> bytes:
     try:
         import brotli  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
-        raise HttpFault("http.encoding", "brotli is not installed: pip install brotli") from None
+        raise HttpError("http.encoding", "brotli is not installed: pip install brotli") from None
     engine: Any = brotli.Decompressor()
     pieces: list[bytes] = []
     total = 0
@@ -154,12 +155,12 @@ def _unbrotli(body: bytes, max_bytes: int) -> bytes:
             pieces.append(piece)
             total += len(piece)
             if total > max_bytes:
-                raise HttpFault("http.too_large", f"more than {max_bytes} bytes when decompressed")
+                raise HttpError("http.too_large", f"more than {max_bytes} bytes when decompressed")
             if not piece and engine.can_accept_more_data():
                 break
         finished: bool = engine.is_finished()
     except brotli.error as error:
-        raise HttpFault("http.encoding", str(error)) from None
+        raise HttpError("http.encoding", str(error)) from None
     if not finished:
-        raise HttpFault("http.encoding", "the compressed body is cut")
+        raise HttpError("http.encoding", "the compressed body is cut")
     return b"".join(pieces)

@@ -1,9 +1,10 @@
 """From what the user names to a plan: which files, in which format, cut into which shards.
 
-In: files, folders, globs and URLs, each optionally `name=path`. Out: a `Plan` of shards of about 8 MB that depends on
-the bytes of the inputs alone, never on the number of workers, and pickles. Formats are found by content (formats.py),
-boundaries by seeking near every multiple of the shard size (cuts.py). Local files are read once, for their sha256,
-which is what makes a changed input noticed: 1.1 s for each GB; remote files are known by what the store says of them.
+In: files, folders, globs and URLs, each optionally `name=path`. Out: a `Plan` of shards of about 8 MB that
+depends on the bytes of the inputs alone, never on the number of workers, and pickles. Formats are found by
+content (formats.py), boundaries by seeking near every multiple of the shard size (cuts.py). Local files are
+read once, for their sha256, which is what makes a changed input noticed: 1.1 s for each GB; remote files are
+known by what the store says of them.
 """
 
 import glob
@@ -19,7 +20,7 @@ from typing import Final
 from corpus.cuts import Cut, cut_file, fingerprint
 from corpus.formats import FormatError, detect
 from runkit.errors import InputError, UsageError
-from runkit.streams import Source
+from runkit.source import Source
 
 SHARD_BYTES: Final = 8_000_000
 _NAMED: Final = re.compile(r"([^=/\\:?*\[\]]+)=(.+)", re.DOTALL)
@@ -50,7 +51,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """One input as it was when the plan was made; `fingerprint` is sha256, or for a URL the store's own mark."""
+    """One input as it was when the plan was made; `fingerprint` is sha256, for a URL the store's mark."""
 
     name: str
     path: str
@@ -84,7 +85,7 @@ class _Found:
 
 
 def plan(inputs: Sequence[str], *, shard_bytes: int = SHARD_BYTES) -> Plan:
-    """Find the files, name them, cut them. UsageError: a path does not exist. InputError: nothing can be read."""
+    """Find, name and cut the files. UsageError: a path does not exist. InputError: nothing can be read."""
     if not inputs:
         raise UsageError("no input given: name a file, a folder, a pattern or a URL")
     found: list[_Found] = []
@@ -144,7 +145,9 @@ def _study(file: _Found, shard_bytes: int) -> tuple[InputFile, list[tuple[Part, 
         label = file.source if file.source is not None else stem(file.path)
         parts = [
             (
-                Part(file.path, file.name, label, format_name, compression, cut.start, cut.end, cut.first_line),
+                Part(
+                    file.path, file.name, label, format_name, compression, cut.start, cut.end, cut.first_line
+                ),
                 cut.size_bytes,
             )
             for cut in cuts
@@ -164,7 +167,8 @@ def stem(path: str) -> str:
 
 
 _SUFFIXES: Final = frozenset(
-    "gz gzip zst zstd bz2 warc wet wat jsonl ndjson json html htm xhtml shtml parquet txt text md markdown xml".split()
+    ("gz", "gzip", "zst", "zstd", "bz2", "warc", "wet", "wat", "jsonl", "ndjson", "json", "html", "htm")
+    + ("xhtml", "shtml", "parquet", "txt", "text", "md", "markdown", "rst", "xml")
 )
 
 
@@ -182,7 +186,7 @@ def _expand(argument: str) -> Iterator[_Found]:
     elif glob.has_magic(path):
         base = path[: re.search(r"[*?\[]", path).start()]  # type: ignore[union-attr]
         base = base.rpartition("/")[0] or ("/" if base.startswith("/") else ".")
-        matches = sorted(glob.glob(path, recursive=True))
+        matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207  (Path.glob refuses absolute patterns)
         if not matches:
             raise UsageError(f"no file matches {path}")
         for match in matches:
@@ -228,7 +232,11 @@ def _expand_url(url: str, label: str | None) -> Iterator[_Found]:
             if not any(part.startswith(".") for part in relative.parts[1:]):
                 yield _Found(fs.unstrip_protocol(found), str(relative), label, False)
     elif not web and glob.has_magic(path):
-        matches = sorted(found for found in fs.glob(path) if not fs.isdir(found))
+        matches = sorted(
+            found
+            for found in fs.glob(path)
+            if not PurePosixPath(found).name.startswith(".") and not fs.isdir(found)
+        )
         if not matches:
             raise UsageError(f"no file matches {url}")
         for found in matches:

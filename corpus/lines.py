@@ -34,7 +34,7 @@ _RELATED = (
     r"(?:(?:相关|相關|推荐|推薦|热门|熱門|猜你喜欢|精彩|延伸|您可能|你可能|大家都在|最新|延伸|今日)(?:的|也|还)?(?:阅读|閱讀|文章|新闻|新聞|推荐|链接|报道|報導|标签|喜欢|感兴趣的?|喜歡|内容|专题|搜索|图片|视频)+[：:]?"
     r"|(?:标签|關鍵字|关键词|关键字|Tags?)\s*[：:][^。！？]{0,60}|友情链接[^。]{0,60})"
 )
-_COUNTS = r"(?:(?:阅读|浏览|点击|评论|人气|赞|收藏|转发|views?|likes?|comments?|shares?|回复|查看|瀏覽)\s*[（(：:]?\s*[\d,.万w]+\s*[次人)）]?\s*)+"
+_COUNTS = r"(?:(?:阅读|浏览|点击|评论|人气|赞|收藏|转发|views?|likes?|comments?|shares?|回复|查看|瀏覽)(?:次数|次數|数|量)?\s*[（(：:]?\s*[\d,.万w]+\s*[次人)）]?\s*)+"
 _ENGLISH = (
     r"(?:(?:share|tweet|pin|print|email|e-mail|save)(?:\s+(?:this|on|to|via|it|article|story|page|post|facebook|twitter|linkedin|whatsapp|email))*"
     r"|(?:read|see|show|learn|load|view) (?:more|all|full (?:article|story))(?:\s.{0,20})?|continue reading.{0,20}|advertisements?|sponsored(?: content)?|related (?:articles?|stories|posts?|topics?|content)[:]?"
@@ -42,12 +42,12 @@ _ENGLISH = (
     r"|(?:previous|next)(?: (?:post|article|page|story))?|back to (?:top|home)|skip to (?:main )?content|home|menu|search|accept (?:all )?cookies|privacy policy|terms (?:of (?:use|service)|and conditions)"
     r"|click here.{0,40}|image(?: source)?[:].{0,60}|photo(?: credit)?[:].{0,60}|tags?[:].{0,60}|filed under[:].{0,60})"
 )
-_EDGE = r"[\s\-–—=_*|·•>»«<#\[\]【】（）()~～↑↓←→]*"
+_EDGE = r"[\s\-–—─━═=_*|·•>»«<#\[\]【】（）()~～↑↓←→]*"
 _LINE = re.compile(
     rf"^{_EDGE}(?:{'|'.join((_NAVIGATION + '[^。！？]{0,40}', _MORE, _SHARE, _SCAN, _RIGHTS, _STAFF, _FORMS, _RELATED, _COUNTS, _ENGLISH))}){_EDGE}$",
     re.IGNORECASE,
 )
-_RULE = re.compile(r"^[\s\-–—=_*|·•>»«<#~～+.…]{2,}$")
+_RULE = re.compile(r"^[\s\-–—─━═┄┈=_*|·•>»«<#~～+.…]{2,}$")
 # No boilerplate line above is longer; testing only short lines keeps long paragraphs from being scanned at all.
 LONGEST = 120
 

@@ -1,10 +1,11 @@
 """Articles out of a MediaWiki XML dump.
 
-In: the decompressed stream of a dump. Out: one `Entry` for each page element, as text or with the reason why not
-(another namespace, a redirect, damage). Pages are cut at `<page>` and `</page>` instead of through an XML parser, so
-a damaged page costs itself and not the rest of the file, and no entity is ever expanded. The wikitext is reduced to
-prose: templates, tables, references and files go, links leave their label. Templates that carry text (dates, names in
-other languages) are lost with the rest; expanding them would need the wiki itself.
+In: the decompressed stream of a dump. Out: one `Entry` for each page element, as text or with the reason why
+not (another namespace, a redirect, damage). Pages are cut at `<page>` and `</page>` instead of through an XML
+parser, so a damaged page costs itself and not the rest of the file, and no entity is ever expanded. The
+wikitext is reduced to prose: templates, tables, references and files go, links leave their label. Templates
+that carry text (dates, names in other languages) are lost with the rest; expanding them would need the wiki
+itself.
 """
 
 import html
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from runkit.streams import Stream, StreamDamage
+from runkit.streams import Stream, StreamError
 
 _MAX_HEAD: Final = 1 << 16
 _BASE: Final = re.compile(rb"<base>(https?://[^<]{1,500}/)[^/<]*</base>")
@@ -22,7 +23,7 @@ _TITLE: Final = re.compile(r"<title>([^<]*)</title>")
 _NAMESPACE: Final = re.compile(r"<ns>(-?\d+)</ns>")
 _ID: Final = re.compile(r"<id>(\d+)</id>")
 _TIMESTAMP: Final = re.compile(r"<timestamp>([^<]*)</timestamp>")
-_TEXT: Final = re.compile(r"<text\b[^>]*?(?:/>|>(.*?)</text>)", re.DOTALL)
+_TEXT: Final = re.compile(r"<text\b[^>]*>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def read_mediawiki(stream: Stream, max_page_bytes: int) -> Iterator[Entry]:
             return
         try:
             piece = stream.read()
-        except StreamDamage as damage:
+        except StreamError as damage:
             yield Entry(ordinal, title=damage.detail, reason=damage.reason)
             ordinal += 1
             buffer.clear()
@@ -90,7 +91,10 @@ def _entry(data: bytes, ordinal: int, base: str) -> Entry:
         return Entry(ordinal, title, reason="skip.namespace")
     if "<redirect " in page[: text_found.start()]:
         return Entry(ordinal, title, reason="skip.redirect")
-    text = plain_text(html.unescape(text_found.group(1) or ""))
+    end = page.find("</text>", text_found.end())
+    if end < 0 and not text_found.group().endswith("/>"):
+        return Entry(ordinal, title, reason="mediawiki.incomplete")
+    text = plain_text(html.unescape(page[text_found.end() : max(end, text_found.end())]))
     if not text:
         return Entry(ordinal, title, reason="skip.empty")
     number, date = _ID.search(page), _TIMESTAMP.search(page)
@@ -105,8 +109,7 @@ def _entry(data: bytes, ordinal: int, base: str) -> Entry:
 
 
 _DROPPED: Final = re.compile(
-    r"<!--.*?-->|<(ref|gallery|math|timeline|score|syntaxhighlight|imagemap|chem)\b(?:[^>]*/>|[^>]*>.*?</\1\s*>)",
-    re.DOTALL | re.IGNORECASE,
+    r"<!--|<(ref|gallery|math|timeline|score|syntaxhighlight|imagemap|chem)\b[^<>]{0,500}>", re.IGNORECASE
 )
 _BRACES: Final = re.compile(r"\{\{|\}\}|\{\||\|\}")
 _MEDIA: Final = re.compile(
@@ -114,9 +117,9 @@ _MEDIA: Final = re.compile(
 )
 _VARIANT: Final = re.compile(r"-\{(?:[A-Za-z]*\|)?([^{}]*)\}-")
 _LINK: Final = re.compile(r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]")
-_OUTSIDE_LINK: Final = re.compile(r"\[(?:https?:)?//[^\s\]]+[ \t]*([^\]\n]*)\]")
+_OUTSIDE_LINK: Final = re.compile(r"\[(?:https?:)?//[^\s\[\]]{1,2000}[ \t]{0,9}([^\[\]\n]{0,2000})\]")
 _QUOTES: Final = re.compile(r"'{2,5}")
-_HEADING: Final = re.compile(r"^(={1,6})[ \t]*(.*?)[ \t]*\1[ \t]*$", re.MULTILINE)
+_HEADING: Final = re.compile(r"^(={1,6})[ \t]{0,9}(.{0,300}?)[ \t]{0,9}\1[ \t]{0,9}$", re.MULTILINE)
 _TAG: Final = re.compile(r"</?[A-Za-z][^<>]{0,500}>")
 _MAGIC: Final = re.compile(r"__[A-Z]{3,30}__")
 _MARKER: Final = re.compile(r"^[*#:;]+[ \t]*", re.MULTILINE)
@@ -125,8 +128,7 @@ _BLANKS: Final = re.compile(r"\n{3,}")
 
 def plain_text(wikitext: str) -> str:
     """Prose of an article; every step is linear in its length."""
-    text = _DROPPED.sub("", wikitext)
-    text = _without_braces(text)
+    text = _without_braces(_without_elements(wikitext))
     text = _VARIANT.sub(_chosen_variant, text)
     text = _without_media(text)
     text = _LINK.sub(r"\1", text)
@@ -139,8 +141,34 @@ def plain_text(wikitext: str) -> str:
     return _BLANKS.sub("\n\n", html.unescape(text)).strip()
 
 
+def _without_elements(text: str) -> str:
+    """Remove comments and elements that hold no prose; one that never closes loses its tag only."""
+    lower = text.lower()
+    if len(lower) != len(text):  # a few letters grow when lowered, and the positions would not agree
+        lower = text
+    unclosed: set[str] = set()
+    kept: list[str] = []
+    done = 0
+    for opening in _DROPPED.finditer(text):
+        if opening.start() < done:
+            continue
+        kept.append(text[done : opening.start()])
+        done = opening.end()
+        if opening.group().endswith("/>"):
+            continue
+        closing = f"</{opening.group(1).lower()}" if opening.group(1) else "-->"
+        at = -1 if closing in unclosed else lower.find(closing, done)
+        end = at + 3 if closing == "-->" else lower.find(">", at) + 1
+        if at < 0 or end <= 0:
+            unclosed.add(closing)
+        else:
+            done = end
+    kept.append(text[done:])
+    return "".join(kept)
+
+
 def _without_braces(text: str) -> str:
-    """Remove `{{…}}` and `{|…|}` with all that is nested in them; an opening that never closes stays as text."""
+    """Remove `{{…}}` and `{|…|}` with all that is nested in them; one that never closes stays as text."""
     kept: list[str] = []
     open_at: list[tuple[str, int, int]] = []  # closing mark, position in text, length of `kept` there
     done = 0
@@ -177,12 +205,13 @@ def _without_media(text: str) -> str:
 
 def _chosen_variant(found: re.Match[str]) -> str:
     """`-{zh-hans:计算机;zh-hant:電腦}-` gives its mainland form; text without variants stays as it is."""
-    variants = dict(
-        (key.strip().lower(), value.strip())
-        for key, colon, value in (piece.partition(":") for piece in found.group(1).split(";"))
+    content: str = found.group(1)
+    variants = {
+        key.strip().lower(): value.strip()
+        for key, colon, value in (piece.partition(":") for piece in content.split(";"))
         if colon
-    )
+    }
     for wanted in ("zh-cn", "zh-hans", "zh"):
         if wanted in variants:
             return variants[wanted]
-    return next(iter(variants.values()), found.group(1))
+    return next(iter(variants.values()), content)

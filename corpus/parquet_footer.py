@@ -1,7 +1,8 @@
 """The row groups of a parquet file, read from its footer alone.
 
-In: an open file. Out: rows and bytes of each row group. A reader of Thrift's compact protocol in 60 lines stands here
-because the planning process forks workers, and polars, which could say the same, starts threads that a fork breaks.
+In: an open file. Out: rows and bytes of each row group. A reader of Thrift's compact protocol in 60 lines
+stands here because the planning process forks workers, and polars, which could say the same, starts threads
+that a fork breaks.
 """
 
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from corpus.formats import FormatError
-from runkit.streams import Source
+from runkit.source import Source
 
 MAX_FOOTER_BYTES: Final = 1 << 28
 _FIXED: Final = {3: 1, 7: 8}  # byte, double

@@ -1,8 +1,9 @@
 """From a shard to pages, one at a time and in file order, with every record that is not a page accounted for.
 
-In: a `Shard`. Out: `Page`s that hold bytes as served (HTML) or text, and a `Fault` for each quarantined record,
-counted damage, or record passed over on purpose (reason `skip.…`). Nothing is dropped without a Fault but blank
-lines. Memory is bounded by about three times `max_record_bytes`, whatever the file claims or unpacks to.
+In: a `Shard`. Out: `Page`s that hold bytes as served (HTML) or text, and a `Fault` for each quarantined
+record, counted damage, or record passed over on purpose (reason `skip.…`). Nothing is dropped without a Fault
+but blank lines. Memory is bounded by about three times `max_record_bytes`, whatever the file claims or
+unpacks to.
 """
 
 import re
@@ -11,17 +12,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from corpus.decode import decode
-from corpus.http_message import HttpFault, Response, parse_content_type, parse_response
+from corpus.http_message import HttpError, Response, parse_content_type, parse_response
 from corpus.inputs import Part, Shard
 from corpus.mediawiki import read_mediawiki
 from corpus.page import Page
 from corpus.warc import Flaw, Record, read_records
-from runkit.errors import InputError
+from runkit.errors import EnvironmentFault, InputError
 from runkit.jsonl import JsonLineError, iter_lines, parse_object
-from runkit.streams import Source, Stream, StreamDamage, whole
+from runkit.source import Source
+from runkit.streams import Stream, StreamError, whole
 
 _HTML_MIMES: Final = frozenset({"text/html", "application/xhtml+xml"})
-_SNIFFED_MIMES: Final = frozenset({"", "application/octet-stream", "text/plain", "text/xml", "application/xml"})
+_SNIFFED_MIMES: Final = frozenset(
+    {"", "application/octet-stream", "text/plain", "text/xml", "application/xml"}
+)
 _WANTED: Final = _HTML_MIMES | _SNIFFED_MIMES | {"text/markdown", "text/x-markdown"}
 _HTML_HINT: Final = re.compile(rb"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 _MAX_META_CHARS: Final = 1_000
@@ -40,7 +44,7 @@ class ReadOptions:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A record that is no page. `offset` is in the file, for JSON lines in the uncompressed stream of the part."""
+    """A record that is no page. `offset` is in the file, for JSON lines in the uncompressed stream."""
 
     name: str
     offset: int
@@ -60,6 +64,8 @@ def read(shard: Shard, options: ReadOptions | None = None) -> Iterator[Item]:
             yield from _READERS[part.format](part, options)
         except FileNotFoundError:
             raise InputError(f"{part.path} was there when the run was planned and is gone now") from None
+        except OSError as error:
+            raise EnvironmentFault(f"{part.path} cannot be read: {error.strerror or error}") from None
 
 
 def _read_warc(part: Part, options: ReadOptions) -> Iterator[Item]:
@@ -70,7 +76,7 @@ def _read_warc(part: Part, options: ReadOptions) -> Iterator[Item]:
                 continue
             try:
                 yield _from_record(item, part, options)
-            except HttpFault as fault:
+            except HttpError as fault:
                 yield Fault(part.name, item.offset, None, fault.reason, fault.detail)
 
 
@@ -78,7 +84,9 @@ def _from_record(record: Record, part: Part, options: ReadOptions) -> Item:
     kind = record.type
     if kind == "response":
         if not record.headers.get("warc-target-uri", "").lower().strip("<").startswith(("http:", "https:")):
-            return Fault(part.name, record.offset, None, "skip.scheme", record.headers.get("warc-target-uri", ""))
+            return Fault(
+                part.name, record.offset, None, "skip.scheme", record.headers.get("warc-target-uri", "")
+            )
         response = parse_response(record.block, options.max_record_bytes, wanted=_WANTED)
         if response.status != 200:
             return Fault(part.name, record.offset, None, "skip.status", str(response.status))
@@ -88,7 +96,9 @@ def _from_record(record: Record, part: Part, options: ReadOptions) -> Item:
             charset = "utf-8"  # WET text is UTF-8 by its specification
         response = Response(200, mime, charset, record.block)
     else:
-        return Fault(part.name, record.offset, None, f"skip.{kind}" if kind.isalpha() else "skip.unknown_type")
+        return Fault(
+            part.name, record.offset, None, f"skip.{kind}" if kind.isalpha() else "skip.unknown_type"
+        )
     if response.mime not in _WANTED:
         return Fault(part.name, record.offset, None, "skip.mime", response.mime)
     if not response.body.strip():
@@ -99,7 +109,9 @@ def _from_record(record: Record, part: Part, options: ReadOptions) -> Item:
 def _page_of_record(record: Record, part: Part, response: Response, *, plain: bool) -> Item:
     head = response.body[:1024]
     html = not plain and (response.mime in _HTML_MIMES or _HTML_HINT.search(head) is not None)
-    if not html and (response.mime in {"application/octet-stream", "text/xml", "application/xml"} or b"\0" in head):
+    if not html and (
+        response.mime in {"application/octet-stream", "text/xml", "application/xml"} or b"\0" in head
+    ):
         return Fault(part.name, record.offset, None, "skip.mime", response.mime or "binary data")
     origin = f"{part.name}#{record.offset}" + (f"+{record.ordinal}" if record.ordinal else "")
     page = Page(
@@ -158,7 +170,9 @@ def _from_fields(fields: dict[str, Any], origin: str, source: str, options: Read
     if name not in fields:
         raise JsonLineError("field.missing", f"no field {name!r}")
     if not isinstance(value, str):
-        raise JsonLineError("field.not_text", f"{name!r} holds {'null' if value is None else type(value).__name__}")
+        raise JsonLineError(
+            "field.not_text", f"{name!r} holds {'null' if value is None else type(value).__name__}"
+        )
     if "\0" in value:
         raise JsonLineError("json.nul", f"{name!r} holds a NUL")
     url = fields.get(options.url_field)
@@ -181,12 +195,19 @@ def _from_fields(fields: dict[str, Any], origin: str, source: str, options: Read
 def _small_meta(fields: dict[str, Any], taken: set[str]) -> dict[str, Any]:
     """The other fields, as far as they are small; a nested `meta` gives its own."""
     inner = fields.get("meta")
-    merged = {**(inner if isinstance(inner, dict) else {}), **{k: v for k, v in fields.items() if k != "meta"}}
+    merged = {
+        **(inner if isinstance(inner, dict) else {}),
+        **{k: v for k, v in fields.items() if k != "meta"},
+    }
     return {
         key: value
         for key, value in merged.items()
         if key not in taken
-        and (value is None or isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= _MAX_META_CHARS))
+        and (
+            value is None
+            or isinstance(value, bool | int | float)
+            or (isinstance(value, str) and len(value) <= _MAX_META_CHARS)
+        )
     }
 
 
@@ -195,7 +216,7 @@ def _read_document(part: Part, options: ReadOptions) -> Iterator[Item]:
     with Source(part.path) as source:
         try:
             data = whole(source, part.compression, options.max_record_bytes)
-        except StreamDamage as damage:
+        except StreamError as damage:
             yield Fault(part.name, damage.offset, None, damage.reason, damage.detail)
             return
     if data is None:
@@ -216,15 +237,30 @@ def _read_parquet(part: Part, options: ReadOptions) -> Iterator[Item]:
     with Source(part.path):
         pass  # a missing file is the same error in every format
     wanted = {options.text_field, options.html_field, options.url_field, "date", "timestamp", "title", "id"}
-    scan = pl.scan_parquet(part.path)
-    columns = [name for name in scan.collect_schema().names() if name in wanted]
+    try:
+        scan = pl.scan_parquet(part.path)
+        names = scan.collect_schema().names()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        yield Fault(part.name, part.start, None, "parquet.damaged", _first_line(error))
+        return
+    if not {options.text_field, options.html_field} & set(names):
+        raise InputError(f"{part.path} has no column {options.text_field!r}; it has {', '.join(names)}")
+    columns = [name for name in names if name in wanted]
     for start in range(part.start, part.end, _PARQUET_ROWS):
-        frame = scan.select(columns).slice(start, min(_PARQUET_ROWS, part.end - start)).collect()
+        try:
+            frame = scan.select(columns).slice(start, min(_PARQUET_ROWS, part.end - start)).collect()
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            yield Fault(part.name, start, None, "parquet.damaged", _first_line(error))
+            continue
         for row, fields in enumerate(frame.iter_rows(named=True), start):
             try:
                 yield _from_fields(fields, f"{part.name}#{row}", part.source, options)
             except JsonLineError as error:
                 yield Fault(part.name, row, None, error.reason, error.detail)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 _PARQUET_ROWS: Final = 10_000

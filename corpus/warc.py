@@ -1,14 +1,14 @@
 """WARC records cut out of files that may be damaged, lying or bombs.
 
-In: a byte range of a .warc, .warc.gz, .warc.zst or .warc.bz2 (one record a member, several, members that split
-records as bgzip makes them, or one giant member). Out: `Record`s that are whole, and a `Flaw` for every damage. A
-record is whole only when its Content-Length is followed by blank lines and the next record or the end, and when its
-member's CRC or, where there is no such CRC, its WARC-Block-Digest agrees. After damage the next member that really
-begins with `WARC/` is sought, so damage costs the records it touches and no other.
+In: a byte range of a .warc, .warc.gz, .warc.zst or .warc.bz2 (one record a member, several, members that
+split records as bgzip makes them, or one giant member). Out: `Record`s that are whole, and a `Flaw` for every
+damage. A record is whole only when its Content-Length is followed by blank lines and the next record or the
+end, and when its member's CRC or, where there is no such CRC, its WARC-Block-Digest agrees. After damage the
+next member that really begins with `WARC/` is sought, so damage costs the records it touches and no other.
 
-The trade-off: members are walked with zlib from Python. fastwarc's C++ loop takes 182 µs a record on real pages of
-75 kB where this takes about 260, but it leaves a broken member in silence and buffers bombs; both matter more here.
-Memory is bounded by twice the record cap plus 2 MB.
+The trade-off: members are walked with zlib from Python. fastwarc's C++ loop takes 182 µs a record on real
+pages of 75 kB where this takes about 260, but it leaves a broken member in silence and buffers bombs; both
+matter more here. Memory is bounded by twice the record cap plus 2 MB.
 """
 
 import base64
@@ -20,11 +20,11 @@ from typing import Final
 
 import zstandard
 
+from runkit.source import Source
 from runkit.streams import (
     Member,
     PlainRange,
-    Source,
-    StreamDamage,
+    StreamError,
     find_member,
     head_of,
     open_member,
@@ -41,12 +41,14 @@ MAX_BLANK_BYTES: Final = 256
 NEXT_RECORD: Final = b"\r\n\r\nWARC/1."
 _VERSION: Final = b"WARC/"
 # Where no CRC covers the header, this is what tells a damaged one from a sound one.
-_HEADER_LINES: Final = re.compile(rb"WARC/[0-9.]+[ \t]*(?:\r?\n(?:[!#-'*+\-.^_`|~0-9A-Za-z]+[ \t]*:|[ \t])[^\r\n\x00]*)*")
+_HEADER_LINES: Final = re.compile(
+    rb"WARC/[0-9.]+[ \t]*(?:\r?\n(?:[!#-'*+\-.^_`|~0-9A-Za-z]+[ \t]*:|[ \t])[^\r\n\x00]*)*"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One whole record. `offset` is its member's (plain file: its own) byte offset, `ordinal` its place in there."""
+    """A whole record. `offset`: of its member (plain file: its own); `ordinal`: its place in there."""
 
     offset: int
     ordinal: int
@@ -73,7 +75,7 @@ def begins_record(head: bytes) -> bool:
 
 
 def parse_headers(head: bytes, encoding: str = "utf-8") -> dict[str, str]:
-    """Header lines as a dict with lower-case names; folded lines are joined, the first of doubled names wins."""
+    """Header lines as a dict with lower-case names; folded lines are joined, doubled names: the first."""
     headers: dict[str, str] = {}
     name = ""
     for line in head.decode(encoding, "replace").split("\n")[1:]:
@@ -113,14 +115,14 @@ def read_records(
         try:
             yield from cutter.run()
             position = max(cutter.next, position + 1)
-        except StreamDamage as damage:
+        except StreamError as damage:
             yield Flaw(damage.offset, damage.reason, damage.detail)
             position = max(position, damage.offset) + 1
             position = find_member(source, position, end, compression, begins_record, dictionary)
 
 
 def _single(source: Source, offset: int, cap: int) -> tuple[Record, int] | None:
-    """The plain case, one sound record in one gzip member, and where the member ends; None for all other cases.
+    """The plain case, one sound record in one gzip member, and where the member ends; None otherwise.
 
     It spares the cutter's copies, 60 µs of 320 a record on real pages.
     """
@@ -133,7 +135,7 @@ def _single(source: Source, offset: int, cap: int) -> tuple[Record, int] | None:
             size += len(piece)
             if size > FAST_BYTES:
                 return None
-    except StreamDamage:
+    except StreamError:
         return None
     data = b"".join(pieces)
     head_size = data.find(b"\r\n\r\n", 0, MAX_HEADER_BYTES)
@@ -141,8 +143,14 @@ def _single(source: Source, offset: int, cap: int) -> tuple[Record, int] | None:
         return None
     headers = parse_headers(data[:head_size])
     length = headers.get("content-length", "")
-    body_end = head_size + 4 + int(length) if length.isascii() and length.isdigit() and len(length) < 12 else -1
-    if not head_size < body_end <= size or body_end - head_size - 4 > cap or size - body_end > MAX_BLANK_BYTES:
+    body_end = (
+        head_size + 4 + int(length) if length.isascii() and length.isdigit() and len(length) < 12 else -1
+    )
+    if (
+        not head_size < body_end <= size
+        or body_end - head_size - 4 > cap
+        or size - body_end > MAX_BLANK_BYTES
+    ):
         return None
     if data[body_end:].strip(b"\r\n"):
         return None
@@ -167,7 +175,7 @@ def _dictionary(source: Source) -> bytes:
 
 
 class _Cutter:
-    """Cuts the records out of one member (with the members that go on in the middle of a record) or plain range."""
+    """Cuts the records out of one member (and members that go on inside a record) or plain range."""
 
     def __init__(
         self, source: Source, compression: str, offset: int, end: int, cap: int, dictionary: bytes = b""
@@ -198,7 +206,7 @@ class _Cutter:
         return Flaw(self._offset if self._compression else self._base, reason, detail)
 
     def _more(self, cross: bool = True) -> bool:
-        """Append the next piece. `cross`: go on in a following member that does not begin a record of its own."""
+        """Append the next piece. `cross`: go on in a following member that does not begin a record."""
         while True:
             piece = self._member.pull()
             if piece:
@@ -273,7 +281,7 @@ class _Cutter:
             return view[start:end].tobytes()
 
     def _tail(self, position: int) -> tuple[int, str]:
-        """Where the next record begins, and how sure the end is: "yes", "maybe" (blank lines, then garbage), ""."""
+        """Where the next record begins, and how sure the end is: "yes", "maybe" (garbage follows), ""."""
         body_end = position
         while True:
             while position < len(self._buffer) and self._buffer[position] in b"\r\n":
@@ -318,7 +326,7 @@ class _Cutter:
         return found if found < self._end else None
 
     def _rescan(self) -> bool:
-        """After a flaw: put the next record at the start of the buffer. False when this member is given up."""
+        """After a flaw: bring the next record to the start of the buffer. False: the member is given up."""
         found = self._buffer.find(NEXT_RECORD)
         if found < 0 and self._compression:
             elsewhere = self._elsewhere()
@@ -357,7 +365,9 @@ def _problem(headers: dict[str, str], block: bytes, clean: str) -> tuple[str, st
 def _swallows(block: bytes) -> bool:
     """Does a block without a digest hold what looks like the header of another record?"""
     found = block.find(NEXT_RECORD)
-    return found >= 0 and re.search(rb"\r\nWARC-Type:", block[found + 4 : found + MAX_HEADER_BYTES]) is not None
+    return (
+        found >= 0 and re.search(rb"\r\nWARC-Type:", block[found + 4 : found + MAX_HEADER_BYTES]) is not None
+    )
 
 
 def block_digest_agrees(headers: dict[str, str], block: bytes) -> bool | None:

@@ -1,9 +1,10 @@
 """JSON lines read strictly, one line at a time, with every bad line named.
 
-In: anything with `read() -> bytes`. Out: `Line(number, offset, data, reason)`, where `data` is None for a line that
-was dropped (longer than the cap, or cut by damage in the compressed file), and `parse_object`, which takes only a
-UTF-8 JSON object. Memory is one read piece plus one line up to the cap, whatever the file holds. The price of
-strictness against `orjson.loads` on each line of an open file: 0.2 µs a line and 3 % on 1 kB lines.
+In: anything with `read() -> bytes`. Out: `Line(number, offset, data, reason)`, where `data` is None for a
+line that was dropped (longer than the cap, or cut by damage in the compressed file), and `parse_object`,
+which takes only a UTF-8 JSON object. Memory is one read piece plus one line up to the cap, whatever the file
+holds. The price of strictness against `orjson.loads` on each line of an open file: 0.2 µs a line and 3 % on 1
+kB lines.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
-from runkit.streams import StreamDamage
+from runkit.streams import StreamError
 
 MAX_LINE_BYTES: Final = 64_000_000
 UTF8_BOM: Final = b"\xef\xbb\xbf"
@@ -52,7 +53,7 @@ def iter_lines(
     while True:
         try:
             piece = stream.read(1 << 18)
-        except StreamDamage as damage:
+        except StreamError as damage:
             # What was read of the line in progress cannot be trusted to be whole.
             yield Line(number, line_offset, None, damage.reason, str(damage))
             line_offset += held_bytes

@@ -1,27 +1,28 @@
 """Compressed files read in bounded pieces, with recovery after damage.
 
 In: a `Source` (positions in a local or remote file) and a byte range of it that starts at a gzip member, zstd
-frame or bz2 stream. Out: decompressed pieces of at most `OUT_BYTES` (a bomb therefore costs time, never memory) and
-a `StreamDamage` where the bytes are broken, after which reading goes on at the next place that really begins a
-member. The trade-off: zlib is driven from Python piece by piece instead of through `gzip.open`, which costs about
-1 % on 75 kB members and is what makes positions, CRC per member and recovery possible.
+frame or bz2 stream. Out: decompressed pieces of at most `OUT_BYTES` (a bomb therefore costs time, never
+memory) and a `StreamError` where the bytes are broken, after which reading goes on at the next place that
+really begins a member. The trade-off: zlib is driven from Python piece by piece instead of through
+`gzip.open`, which costs about 1 % on 75 kB members and is what makes positions, CRC per member and recovery
+possible.
 
-A gzip member's CRC and length are checked by zlib at its end; zstd frames only where the writer stored a checksum.
+A gzip member's CRC and length are checked by zlib at its end; zstd frames only where the writer stored a
+checksum.
 """
 
 import bz2
 import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Final, Protocol, Self, cast
+from typing import BinaryIO, Final, Protocol, cast
 
 import zstandard
 
-BUFFER_BYTES: Final = 1 << 20
-FEED_BYTES: Final = 1 << 16  # zlib copies what it has not used, so it is fed little at a time
+from runkit.source import FEED_BYTES, Source
+
 OUT_BYTES: Final = 1 << 20
-# A frame may ask for a window of up to 2 GB; 64 MB covers every level of the zstd command but --ultra 22 and --long.
+# A frame may ask for a window of up to 2 GB; 64 MB covers every level of the zstd command but --ultra 22 and
+# --long.
 MAX_WINDOW_BYTES: Final = 1 << 26
 MAGIC: Final = {"gz": b"\x1f\x8b\x08", "zst": b"\x28\xb5\x2f\xfd", "bz2": b"BZh"}
 BZ2_BLOCK: Final = b"1AY&SY"
@@ -29,7 +30,7 @@ BZ2_BLOCK: Final = b"1AY&SY"
 Accept = Callable[[bytes], bool]
 
 
-class StreamDamage(Exception):
+class StreamError(Exception):
     """Bytes that cannot be decompressed; `offset` is where the damaged member starts in the file."""
 
     def __init__(self, offset: int, reason: str, detail: str = "") -> None:
@@ -37,76 +38,11 @@ class StreamDamage(Exception):
         self.offset, self.reason, self.detail = offset, reason, detail
 
 
-class Source:
-    """Positions in one file. Local paths are opened directly; `scheme://` goes through fsspec (0.15 s to import)."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        if "://" in path:
-            import fsspec  # type: ignore[import-untyped,unused-ignore]
-
-            self._file = cast(BinaryIO, fsspec.open(path, "rb").open())
-        else:
-            self._file = Path(path).open("rb", buffering=0)
-        self.size: int = self._file.seek(0, 2)
-        self._start = 0
-        self._buffer = b""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
-
-    def _fill(self, offset: int) -> int:
-        """Make `offset` the first byte of the buffer unless it is buffered; return its index there."""
-        index = offset - self._start
-        if 0 <= index < len(self._buffer):
-            return index
-        self._file.seek(offset)
-        self._start, self._buffer = offset, self._file.read(BUFFER_BYTES)
-        return 0
-
-    def chunk(self, offset: int, limit: int = FEED_BYTES) -> memoryview:
-        """Between 1 and `limit` bytes from `offset` on; empty at the end of the file."""
-        index = self._fill(offset)
-        return memoryview(self._buffer)[index : index + limit]
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        """`size` bytes from `offset` on, fewer only at the end of the file."""
-        pieces: list[bytes] = []
-        while size > 0 and (piece := bytes(self.chunk(offset, size))):
-            pieces.append(piece)
-            offset += len(piece)
-            size -= len(piece)
-        return b"".join(pieces)
-
-    def find(self, pattern: bytes, start: int, end: int) -> int:
-        """Position of the first `pattern` that begins in [start, end), or -1."""
-        overlap = len(pattern) - 1
-        while start < end:
-            self._fill(start)
-            index = self._buffer.find(pattern, start - self._start)
-            if index >= 0:
-                found = self._start + index
-                return found if found < end else -1
-            after = self._start + len(self._buffer)
-            if after >= self.size or len(self._buffer) <= overlap:
-                return -1
-            start = max(start + 1, after - overlap)
-            # The overlap lies in this buffer; drop it so that the next fill starts there.
-            if start < after:
-                self._start, self._buffer = start, b""
-        return -1
-
-
 class Member(Protocol):
     """One gzip member, zstd frame, bz2 stream or plain range."""
 
     def pull(self) -> bytes:
-        """The next piece, at most OUT_BYTES; b"" at the sound end; StreamDamage otherwise."""
+        """The next piece, at most OUT_BYTES; b"" at the sound end; StreamError otherwise."""
         ...
 
     def end(self) -> int:
@@ -190,11 +126,11 @@ class FedMember:
             try:
                 out = engine.feed(data)
             except (zlib.error, OSError, ValueError) as error:
-                raise StreamDamage(self._offset, f"{self._name}.damaged", str(error)) from None
+                raise StreamError(self._offset, f"{self._name}.damaged", str(error)) from None
             if out:
                 return out
             if not data and not engine.eof() and engine.hungry():
-                raise StreamDamage(self._offset, f"{self._name}.cut", "the file ends inside a member")
+                raise StreamError(self._offset, f"{self._name}.cut", "the file ends inside a member")
         return b""
 
     def end(self) -> int:
@@ -204,7 +140,8 @@ class FedMember:
 def zstd_frame_end(source: Source, offset: int) -> int | None:
     """Where the frame at `offset` ends, found from its block headers alone; None when it is cut or no frame.
 
-    RFC 8878 section 3.1: nothing is decompressed, so this costs one 3-byte read for each block of up to 128 kB.
+    RFC 8878 section 3.1: nothing is decompressed, so this costs one 3-byte read for each block of up to 128
+    kB.
     """
     head = source.read_at(offset, 18)
     if len(head) >= 8 and head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50:
@@ -263,9 +200,9 @@ class ZstdFrame:
             out = self._reader.read(OUT_BYTES)
         except zstandard.ZstdError as error:
             reason = "zst.window" if "memory" in str(error) else "zst.damaged"
-            raise StreamDamage(self._offset, reason, str(error)) from None
+            raise StreamError(self._offset, reason, str(error)) from None
         if not out and not self._whole:
-            raise StreamDamage(self._offset, "zst.cut", "the file ends inside a frame, or a block is damaged")
+            raise StreamError(self._offset, "zst.cut", "the file ends inside a frame, or a block is damaged")
         return out
 
     def end(self) -> int:
@@ -301,7 +238,7 @@ def head_of(source: Source, offset: int, compression: str, size: int = 512, dict
         member = open_member(source, offset, compression, dictionary=dictionary)
         while len(out) < size and (piece := member.pull()):
             out += piece
-    except StreamDamage:
+    except StreamError:
         pass
     return out[:size]
 
@@ -309,11 +246,12 @@ def head_of(source: Source, offset: int, compression: str, size: int = 512, dict
 def find_member(
     source: Source, start: int, end: int, compression: str, accept: Accept, dictionary: bytes = b""
 ) -> int:
-    """The first position in [start, end) where a member begins whose content `accept` believes; `end` if none.
+    """The first position in [start, end) where a member begins that `accept` believes; `end` if none.
 
-    Three magic bytes occur by chance once in 16 MB of compressed data, so every hit is tried by decompressing.
+    Three magic bytes occur by chance once in 16 MB of compressed data, so every hit is tried by
+    decompressing.
     """
-    while 0 <= (found := source.find(MAGIC[compression], start, end)):
+    while (found := source.find(MAGIC[compression], start, end)) >= 0:
         if starts_member(source, found, compression) and accept(
             head_of(source, found, compression, dictionary=dictionary)
         ):
@@ -323,7 +261,7 @@ def find_member(
 
 
 def looks_like_text(head: bytes) -> bool:
-    """Does this read as the beginning of a text in some encoding? Random bytes fail with p > 1 - 1e-9 at 200 bytes."""
+    """Does this read as the beginning of a text? 200 random bytes pass once in a thousand million."""
     odd = sum(byte < 9 or 13 < byte < 32 for byte in head)
     return bool(head) and odd * 50 <= len(head)
 
@@ -331,7 +269,8 @@ def looks_like_text(head: bytes) -> bool:
 class Stream:
     """The decompressed bytes of [start, end) of a file, one member after another, for line readers.
 
-    `read` raises StreamDamage once for each damage and then goes on at the next member that begins in the range.
+    `read` raises StreamError once for each damage and then goes on at the next member that begins in the
+    range.
     """
 
     def __init__(self, source: Source, compression: str, start: int = 0, end: int = -1) -> None:
@@ -340,7 +279,7 @@ class Stream:
         self._member: Member | None = None
 
     def read(self, size: int = -1) -> bytes:
-        """The next piece, of any length up to OUT_BYTES; b"" at the end. `size` is a wish that is not heeded."""
+        """The next piece, of any length up to OUT_BYTES, whatever `size` asks; b"" at the end."""
         while True:
             if self._member is None:
                 if self._pos >= self._stop:
@@ -349,7 +288,7 @@ class Stream:
             assert self._member is not None
             try:
                 piece = self._member.pull()
-            except StreamDamage:
+            except StreamError:
                 self._member = None
                 self._resync()
                 raise
@@ -364,23 +303,25 @@ class Stream:
             return
         garbage = self._pos
         # gzip files may be padded with zeros up to a block; the gzip command ignores them too.
-        padding = not self._source.read_at(garbage, self._stop - garbage if self._stop - garbage < 1 << 16 else 512).strip(b"\0")
+        padding = not self._source.read_at(
+            garbage, self._stop - garbage if self._stop - garbage < 1 << 16 else 512
+        ).strip(b"\0")
         self._resync()
         if padding and self._pos >= self._stop:
             self._member = PlainRange(self._source, self._stop, self._stop)
             return
-        raise StreamDamage(garbage, f"{self._compression}.garbage", f"{self._pos - garbage} bytes between members")
+        raise StreamError(
+            garbage, f"{self._compression}.garbage", f"{self._pos - garbage} bytes between members"
+        )
 
     def _resync(self) -> None:
         if not self._compression:
             raise AssertionError("plain bytes cannot be damaged")
-        self._pos = find_member(
-            self._source, self._pos + 1, self._stop, self._compression, looks_like_text
-        )
+        self._pos = find_member(self._source, self._pos + 1, self._stop, self._compression, looks_like_text)
 
 
 def whole(source: Source, compression: str, max_bytes: int) -> bytes | None:
-    """All decompressed bytes of a small file, None where they are more than `max_bytes`; StreamDamage passes through."""
+    """All decompressed bytes of a small file, None where they are more than `max_bytes`."""
     pieces: list[bytes] = []
     total = 0
     for piece in pieces_of(Stream(source, compression)):

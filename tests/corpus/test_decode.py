@@ -96,18 +96,40 @@ def test_an_overwritten_byte_does_not_shift_the_rest() -> None:
 
 
 def test_a_utf8_page_with_a_gbk_fragment_is_kept() -> None:
-    data = page(SIMPLIFIED[0] * 2, "utf-8").encode() + SIMPLIFIED[1][:60].encode("gbk") + SIMPLIFIED[2].encode()
+    data = (
+        page(SIMPLIFIED[0] * 2, "utf-8").encode() + SIMPLIFIED[1][:60].encode("gbk") + SIMPLIFIED[2].encode()
+    )
     got = decode(data, "utf-8", html=True)
     assert got.encoding == "utf-8" and got.flags == (BAD_BYTES,) and got.text.endswith(SIMPLIFIED[2])
 
 
 OTHERS = [
-    ("windows-1252", "cp1252", "Le café était déjà fermé, naïve “illusion” d’un été — où aller ? Ça coûte 5 €."),
+    (
+        "windows-1252",
+        "cp1252",
+        "Le café était déjà fermé, naïve “illusion” d’un été — où aller ? Ça coûte 5 €.",
+    ),
     ("iso-8859-1", "latin-1", "Über die Straße läuft ein Mädchen, größer als früher; ähnlich schön."),
-    ("shift_jis", "cp932", "昨日は雨だったので、家で本を読んでいました。今日は晴れて、とても気持ちがいいです。"),
-    ("euc-jp", "euc_jp", "昨日は雨だったので、家で本を読んでいました。今日は晴れて、とても気持ちがいいです。"),
-    ("euc-kr", "cp949", "어제는 비가 와서 집에서 책을 읽었습니다. 오늘은 날씨가 맑아서 기분이 아주 좋습니다."),
-    ("windows-1251", "cp1251", "Вчера шёл дождь, поэтому мы читали дома. Сегодня ясно, и настроение хорошее."),
+    (
+        "shift_jis",
+        "cp932",
+        "昨日は雨だったので、家で本を読んでいました。今日は晴れて、とても気持ちがいいです。",
+    ),
+    (
+        "euc-jp",
+        "euc_jp",
+        "昨日は雨だったので、家で本を読んでいました。今日は晴れて、とても気持ちがいいです。",
+    ),
+    (
+        "euc-kr",
+        "cp949",
+        "어제는 비가 와서 집에서 책을 읽었습니다. 오늘은 날씨가 맑아서 기분이 아주 좋습니다.",
+    ),
+    (
+        "windows-1251",
+        "cp1251",
+        "Вчера шёл дождь, поэтому мы читали дома. Сегодня ясно, и настроение хорошее.",
+    ),
     ("koi8-r", "koi8_r", "Вчера шёл дождь, поэтому мы читали дома. Сегодня ясно, и настроение хорошее."),
     ("iso-8859-2", "iso8859_2", "Žluťoučký kůň úpěl ďábelské ódy, a přece příšerně žil."),
     ("windows-1253", "cp1253", "Χθες έβρεχε και διαβάζαμε στο σπίτι. Σήμερα ο καιρός είναι καλός."),
@@ -134,7 +156,12 @@ def test_chinese_under_a_foreign_label(claimed: str, codec: str) -> None:
 
 def test_no_label_at_all() -> None:
     for codec in ("gbk", "big5", "cp932", "cp1251"):
-        text = {"gbk": SIMPLIFIED[0], "big5": TRADITIONAL[0], "cp932": OTHERS[2][2] * 5, "cp1251": OTHERS[5][2] * 5}[codec]
+        text = {
+            "gbk": SIMPLIFIED[0],
+            "big5": TRADITIONAL[0],
+            "cp932": OTHERS[2][2] * 5,
+            "cp1251": OTHERS[5][2] * 5,
+        }[codec]
         got = decode(page(text, None).encode(codec), None, html=True)
         assert got.text == page(text, None) and got.flags == (GUESSED,)
 
@@ -151,7 +178,8 @@ def test_marks_and_wide_encodings() -> None:
 
 
 def test_labels() -> None:
-    assert [canonical(label) for label in (" GB2312 ", '"gbk"', "Big5-HKSCS", "latin1", "x-sjis", "none", None, "")] == [
+    labels = (" GB2312 ", '"gbk"', "Big5-HKSCS", "latin1", "x-sjis", "none", None, "")
+    assert [canonical(label) for label in labels] == [
         "gb18030", "gb18030", "big5", "windows-1252", "shift_jis", None, None, None,
     ]  # fmt: skip
     assert markup_label(b'<meta http-equiv="Content-Type" content="text/html; charset=gb2312">') == "gb18030"
@@ -169,7 +197,10 @@ def test_short_text_follows_its_label() -> None:
     assert decode(b"", None, html=True).text == ""
 
 
-@given(st.binary(max_size=400), st.sampled_from([None, "gbk", "utf-8", "big5", "utf-16", "euc-jp", "koi8-r", "x", "utf-7"]))
+@given(
+    st.binary(max_size=400),
+    st.sampled_from([None, "gbk", "utf-8", "big5", "utf-16", "euc-jp", "koi8-r", "x", "utf-7"]),
+)
 @settings(max_examples=200, deadline=None)
 def test_any_bytes_give_some_text(data: bytes, label: str | None) -> None:
     got = decode(data, label, html=True)

@@ -1,4 +1,4 @@
-"""WARC files that are cut, damaged, lying or bombs: what can be had is had, and nothing half is passed on as whole."""
+"""WARC files that are cut, damaged, lying or bombs: what can be had is had, nothing half passes as whole."""
 
 import bz2
 import gzip
@@ -8,15 +8,16 @@ import random
 import subprocess
 import sys
 import zlib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import zstandard
 from warcio.archiveiterator import ArchiveIterator
 
-from corpus.http_message import HttpFault, parse_response
+from corpus.http_message import HttpError, parse_response
 from corpus.warc import Flaw, Record, read_records
-from runkit.streams import Source
+from runkit.source import Source
 from tests.corpus.warc_maker import make, plain_record
 
 FULL = os.environ.get("WENHAI_FULL") == "1"
@@ -38,7 +39,7 @@ def run(path: Path, data: bytes, compression: str, cap: int = CAP) -> tuple[dict
                 assert url not in bodies, "a record was read twice"
                 try:
                     bodies[url] = parse_response(item.block, cap).body
-                except HttpFault as fault:
+                except HttpError as fault:
                     flaws.append(Flaw(item.offset, fault.reason))
     return bodies, flaws
 
@@ -63,7 +64,7 @@ def test_every_layout_gives_what_warcio_reads(tmp_path: Path, layout: str, compr
         bounds = [0, len(made.data)]
     elif layout == "split anywhere":  # as bgzip does
         bounds = [*range(0, len(made.data), 1_777), len(made.data)]
-    data = b"".join(compressed(made.data[a:b], compression) for a, b in zip(bounds, bounds[1:], strict=False))
+    data = b"".join(compressed(made.data[a:b], compression) for a, b in pairwise(bounds))
     truth = {
         record.rec_headers.get_header("WARC-Target-URI"): record.content_stream().read()
         for record in ArchiveIterator(io.BytesIO(made.data))
@@ -79,8 +80,8 @@ def test_plain_and_plain_ranges_cover_each_record_once(tmp_path: Path) -> None:
     assert bodies == made.payloads and flaws == []
     middle = made.starts[20]
     with Source(str(tmp_path / "x")) as source:
-        first = [item for item in read_records(source, "", 0, middle, CAP)]
-        second = [item for item in read_records(source, "", middle, source.size, CAP)]
+        first = list(read_records(source, "", 0, middle, CAP))
+        second = list(read_records(source, "", middle, source.size, CAP))
     assert len(first) == 20 and len(second) == 30
 
 
@@ -133,7 +134,8 @@ def test_random_corruptions_cost_only_what_they_touch(tmp_path: Path, layout: st
         for url, body in bodies.items():
             # A flipped bit in a header may rename a record; what may never be is a changed or shortened body.
             assert body in (made.payloads.get(url), *(() if url in made.payloads else made.payloads.values()))
-        # A cut between records shows nowhere; nor, without CRCs, does a deletion from one header into another.
+        # A cut between records shows nowhere; nor, without CRCs, does a deletion from one header into
+        # another.
         clean_cut = data == made.data[: len(data)] and any(0 <= end - len(data) <= 4 for end in (0, *ends))
         spliced = layout == "plain" and len(data) < len(made.data)
         assert flaws or clean_cut or spliced or len(bodies) == count, "a loss that is not counted"
@@ -170,7 +172,12 @@ def test_a_lying_content_length_costs_one_record(tmp_path: Path, lie: str, compr
     read, flaws = run(tmp_path / "x", compressed(data, compression), compression)
     expected = {f"http://site.example/{number}": body for number, body in enumerate(bodies) if number != 2}
     assert read == expected
-    assert flaws and {flaw.reason for flaw in flaws} <= {"warc.length", "warc.cut", "warc.header", "warc.too_large"}
+    assert flaws and {flaw.reason for flaw in flaws} <= {
+        "warc.length",
+        "warc.cut",
+        "warc.header",
+        "warc.too_large",
+    }
 
 
 def test_a_wrong_digest_is_noticed_where_no_crc_is(tmp_path: Path) -> None:
@@ -183,9 +190,7 @@ def test_a_wrong_digest_is_noticed_where_no_crc_is(tmp_path: Path) -> None:
 
 def test_a_dictionary_in_the_first_frame(tmp_path: Path) -> None:
     made = make(40, gzip=False)
-    pieces = [
-        made.data[a:b] for a, b in zip(made.starts, [*made.starts[1:], len(made.data)], strict=True)
-    ]
+    pieces = [made.data[a:b] for a, b in zip(made.starts, [*made.starts[1:], len(made.data)], strict=True)]
     dictionary = zstandard.train_dictionary(2_000, pieces)
     raw = dictionary.as_bytes()
     engine = zstandard.ZstdCompressor(dict_data=dictionary)
@@ -224,22 +229,22 @@ def test_http_codings_are_undone_and_bounded() -> None:
         ("Content-Encoding: zstd\r\n", zstandard.compress(bytes(5_000_000))),
         ("Content-Encoding: deflate\r\n", zlib.compress(bytes(5_000_000))),
     ]:
-        with pytest.raises(HttpFault, match=r"http\.too_large"):
+        with pytest.raises(HttpError, match=r"http\.too_large"):
             parse_response(response(headers, body), 1_000_000)
     for headers, body in [
         ("Content-Encoding: gzip\r\n", gzip.compress(page)[:-9]),
         ("Content-Encoding: br\r\n", brotli.compress(page)[:-3]),
         ("Transfer-Encoding: chunked\r\n", chunked[:150]),
     ]:
-        with pytest.raises(HttpFault):
+        with pytest.raises(HttpError):
             parse_response(response(headers, body), CAP)
 
 
 MEMORY_PROBE = """
 import resource, sys
-from corpus.http_message import HttpFault, parse_response
+from corpus.http_message import HttpError, parse_response
 from corpus.warc import Record, read_records
-from runkit.streams import Source
+from runkit.source import Source
 idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 kept, reasons = 0, []
 with Source(sys.argv[1]) as source:
@@ -250,7 +255,7 @@ with Source(sys.argv[1]) as source:
                 kept += 1
             else:
                 reasons.append(item.reason)
-        except HttpFault as fault:
+        except HttpError as fault:
             reasons.append(fault.reason)
 grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle
 print(kept, grown // 1024, *reasons)
@@ -280,11 +285,16 @@ def test_bombs_stay_small(tmp_path: Path, compression: str, bomb: str) -> None:
         "lying length": b"WARC/1.0\r\nWARC-Type: response\r\nContent-Length: 31000000\r\n\r\n",
         "long header": b"WARC/1.0\r\nWARC-Type: response\r\nX: ",
     }[bomb]
-    good = [compressed(plain_record(f"http://site.example/{n}", b"<p>good</p>"), compression) for n in range(2)]
+    good = [
+        compressed(plain_record(f"http://site.example/{n}", b"<p>good</p>"), compression) for n in range(2)
+    ]
     path = tmp_path / "bomb"
     path.write_bytes(good[0] + zeros(compression, size, head) + good[1])
     result = subprocess.run(
-        [sys.executable, "-c", MEMORY_PROBE, str(path), compression], capture_output=True, text=True, check=True
+        [sys.executable, "-c", MEMORY_PROBE, str(path), compression],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     kept, grown_mb, *reasons = result.stdout.split()
     assert int(kept) == 2 and int(grown_mb) < 100, result.stdout

@@ -47,7 +47,7 @@ def test_a_bom_at_the_start_is_no_fault_and_offsets_count_it() -> None:
 
 
 def test_10000_lines_lose_exactly_the_bad_ones() -> None:
-    """Row 12: the truth is which lines were written bad, and the standard library's reading of the good ones."""
+    """Row 12: the truth is which lines were written bad, and the standard library on the good ones."""
     bad = [*BAD.values(), b"null"]
     bad = [line for line in bad if len(line) < 10_000] + [b"[" * 2_000]
     written: list[bytes] = []
@@ -58,7 +58,9 @@ def test_10000_lines_lose_exactly_the_bad_ones() -> None:
             line = bad[number // 37 % len(bad)]
             broken[number] = offset
         else:
-            line = json.dumps({"text": f"第{number}行\n好的", "n": number}, ensure_ascii=number % 2 == 0).encode()
+            line = json.dumps(
+                {"text": f"第{number}行\n好的", "n": number}, ensure_ascii=number % 2 == 0
+            ).encode()
         written.append(line)
         offset += len(line) + 1
     met: dict[int, int] = {}
@@ -109,7 +111,8 @@ def test_lines_do_not_depend_on_how_the_pieces_fall(lines: list[bytes], sizes: l
 MEMORY_PROBE = """
 import resource, sys
 from runkit.jsonl import iter_lines, parse_object
-from runkit.streams import Source, Stream
+from runkit.source import Source
+from runkit.streams import Stream
 idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 with Source(sys.argv[1]) as source:
     lines = list(iter_lines(Stream(source, ""), 64_000_000))
@@ -125,7 +128,11 @@ def test_a_500_mb_line_is_skipped_in_little_memory(tmp_path: Path) -> None:
         file.seek(500_000_000)
         file.write(b'\n{"text": "next"}\n')
     result = subprocess.run(
-        [sys.executable, "-c", MEMORY_PROBE, str(path)], capture_output=True, text=True, check=True, timeout=50
+        [sys.executable, "-c", MEMORY_PROBE, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=50,
     )
     count, reason, text, grown_mb = result.stdout.split()
     assert (count, reason, text) == ("2", "line.too_long", "next")

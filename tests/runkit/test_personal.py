@@ -81,7 +81,8 @@ def test_no_id_numbers(text: str) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize(
-    "around", ["电话：{}。", "请拨打{}联系", "{}", "Tel. {}, 王先生", "[{}](tel)", "手机号:{}\n"]
+    "around",
+    ["电话：{}。", "请拨打{}联系", "{}", "Tel. {}, 王先生", "[{}](tel)", "phone\n{}\nend", "手机号:{}\n"],
 )
 def test_phones(number: str, around: str) -> None:
     assert kinds(around.format(number)) == [("PHONE", number)]
@@ -100,7 +101,8 @@ def test_phone_lists() -> None:
         "12012340987", "10812340987", "23812340987",  # no such prefix
         "1381234098", "138123409871", "0138123409871", "abc13812340987", "13812340987abc",
         "13812340987.5", "3.13812340987", "13812340987元", "￥13812340987", "13812340987%", "13812340987万",
-        "订单号：13812340987", "order id: 13812340987", "QQ群13812340987", "ISBN 13812340987", '"id": 13812340987',
+        "订单号：13812340987", "order id: 13812340987", "QQ群13812340987", "ISBN 13812340987",
+        '"id": 13812340987',
         "https://a.cn/p/13812340987", "https://a.cn/?id=13812340987", "10.1000/13812340987", "a_13812340987",
         "13-812340987", "1.3812340987", "138,1234,0987", "2020-12-31 10:30", "2020-2021", "20201231",
         "0.0101234567",
@@ -151,6 +153,7 @@ def test_emails(address: str) -> None:
         "icon@2x.png", "@user", "foo@bar", "a@b.c", "git@host.cn:team/repo.git", "me@host.cn:/var/log",
         "me@example.com",
         "https://user@host.cn/x", "npm i pkg@1.2.3", "@org.junit.Test", "a@@b.cn", "x@y.test", "@",
+        "this@Outer.field", "route\n@app.route",
         "名字@主机.中国",
     ],
 )  # fmt: skip

@@ -89,6 +89,7 @@ def test_two_runs_are_alike_to_the_byte(tmp_path: Path) -> None:
             run.mark("1", {"kept/1": sha256_file(run.file("kept/1"))}, {"documents": 3})
     with start(tmp_path / "b") as run:
         assert run.resumed and run.done("1") is not None
+    assert (tmp_path / "a" / ".lock").read_bytes() == b""  # no process number stays behind
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
 
 

@@ -1,0 +1,67 @@
+"""A whole run of `corpus clean`: the job, then the summary, the report, the usage, and the last word on stderr.
+
+In: a prepared call. Out: the finished run directory, one JSON object on stdout with `--json`, an exit code.
+"""
+
+from typing import Any
+
+import orjson
+
+from corpus.clean import Options, clean, open_run
+from corpus.command import CleanCall, Prepared
+from corpus.report import write_report
+from corpus.summary import summarise
+from runkit.console import emit_json, say
+from runkit.errors import TooManyFailures
+from runkit.files import write_json
+from runkit.rundir import RunDir, usage
+
+
+def carry_out(call: CleanCall, prepared: Prepared) -> None:
+    """Run to the end, write what people read, and tell the outcome."""
+    config, planned = prepared.config, prepared.plan
+    options = Options(call.workers, call.limit, call.sample, call.quiet)
+    with open_run(call.out, planned, config, options) as run:
+        total = clean(run, planned, config, options)
+        summary = summarise(total, planned)
+        write_json(run.file("summary.json"), summary)
+        write_report(run, summary, total, config, call.lang)
+        spent = usage(call.started)
+        _note_usage(run, spent)
+    if call.as_json:
+        emit_json({**summary, **spent, "run": str(call.out)})
+    _tell_outcome(call, summary, spent)
+    bad = summary["records"]["quarantined"]
+    records = bad + summary["documents"]["read"]
+    if bad > call.max_bad * records:
+        raise TooManyFailures(
+            f"{bad} of {records} records were bad, more than --max-bad {call.max_bad:g}; see {call.out / 'quarantine'}."
+        )
+
+
+def _note_usage(run: RunDir, spent: dict[str, float | int]) -> None:
+    """usage.json: the figures of this start, and their sum over all starts on this directory."""
+    path = run.file("usage.json")
+    starts = 1
+    totals = {"seconds": spent["seconds"], "cpu_seconds": spent["cpu_seconds"]}
+    if run.resumed and path.is_file():
+        try:
+            before = orjson.loads(path.read_bytes())["all_starts"]
+            starts += before["starts"]
+            totals = {key: round(value + before[key], 3) for key, value in totals.items()}
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            say(f"{path} could not be read; times of earlier starts are not in it any more.")
+    write_json(path, {**spent, "all_starts": {"starts": starts, **totals}})
+
+
+def _tell_outcome(call: CleanCall, summary: dict[str, Any], spent: dict[str, float | int]) -> None:
+    documents, records = summary["documents"], summary["records"]
+    say(
+        f"{documents['read']:,} documents read, {documents['kept']:,} kept, {documents['rejected']:,} rejected; "
+        f"{summary['characters']['kept']:,} characters kept; {spent['seconds']:.1f} s, {spent['cpu_seconds']:.1f} CPU s."
+    )
+    for reason, count in list(summary["reasons"].items())[:5]:
+        say(f"  {count:>8,}  {reason}")
+    if records["quarantined"]:
+        say(f"{records['quarantined']:,} damaged or unreadable records: {call.out / 'quarantine'}")
+    say(f"Report: {call.out / 'report.html'}")

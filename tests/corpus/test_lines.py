@@ -1,0 +1,62 @@
+"""Boilerplate lines go, sentences stay."""
+
+import pytest
+
+from corpus.lines import drop_boilerplate, is_boilerplate
+
+BOILERPLATE = [
+    "上一篇：春天的水稻田",
+    "下一页",
+    "返回首页",
+    "责任编辑：陈小禾",
+    "（编辑：林木）",
+    "版权所有 未经许可不得转载",
+    "Copyright © 2011-2024 某某网 All Rights Reserved",
+    "沪ICP备12345678号-1",
+    "分享到：微信 微博 QQ空间",
+    "扫描二维码关注公众号",
+    "点击进入专题>>",
+    "阅读全文",
+    "相关阅读：",
+    "我要评论（12）",
+    "浏览次数：1024",
+    "友情链接：甲网 乙网 丙网",
+    "Share this article",
+    "Read more",
+    "Leave a comment",
+    "All rights reserved.",
+    "────────",
+    "* * * * *",
+]
+SENTENCES = [
+    "他点击进入系统，看到了一条没有读过的消息。",
+    "这本书的版权所有者已经去世五十年，因此作品进入了公有领域，任何人都可以自由使用。",
+    "下一页纸上写着他的名字。",
+    "分享到最后，大家都没有说话。",
+    "编辑部的灯一直亮到天明。",
+    "她在首页上登了一则寻人启事，三天以后有了回音。",
+    "相关部门表示，将在本月底之前完成检查。",
+    "Read more books, he said, and fewer screens.",
+    "We share this view with most of our colleagues in the field.",
+    "广告业在过去十年里变化很大。",
+    "第一章",
+    "2024年3月5日",
+]
+
+
+@pytest.mark.parametrize("line", BOILERPLATE)
+def test_boilerplate_is_recognised(line: str) -> None:
+    assert is_boilerplate(line)
+
+
+@pytest.mark.parametrize("line", SENTENCES)
+def test_sentences_are_kept(line: str) -> None:
+    assert not is_boilerplate(line)
+
+
+def test_what_is_removed_is_counted_and_the_rest_is_untouched() -> None:
+    text = "第一段话，讲的是事情的开头。\n\n上一篇：无\n\n第二段话。\n版权所有"
+    cleaned, removed = drop_boilerplate(text)
+    assert cleaned == "第一段话，讲的是事情的开头。\n\n第二段话。"
+    assert removed == len(text) - len(cleaned)
+    assert drop_boilerplate(cleaned) == (cleaned, 0)
