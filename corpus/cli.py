@@ -73,6 +73,40 @@ def clean(
         carry_out(call, prepared)
 
 
+@app.command()
+def show(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory of `corpus clean`.")],
+    rejected: Annotated[bool, typer.Option("--rejected", help="Rejected documents instead of kept ones.")] = False,
+    reason: Annotated[
+        str | None,
+        typer.Option("--reason", help="Documents rejected for this, e.g. rules.chars, or rules for all rules."),
+    ] = None,
+    language: Annotated[str | None, typer.Option("--language", help="Only this language, e.g. zh.")] = None,
+    source: Annotated[str | None, typer.Option("--source", help="Only this source.")] = None,
+    grep: Annotated[
+        str | None, typer.Option("--grep", metavar="TEXT", help="Only with TEXT in text, title or URL, any case.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many.")] = 10,
+    offset: Annotated[int, typer.Option("--offset", min=0, help="Leave out so many first.")] = 0,
+    full: Annotated[bool, typer.Option("--full", help="Whole texts.")] = False,
+    as_json: console.Json = False,
+    verbose: console.Verbose = 0,
+) -> None:
+    """Show documents of a finished run, and why each rejected one was."""
+    from corpus import show as browse
+
+    wanted = browse.Wanted(
+        rejected=rejected,
+        reason=reason,
+        language=language,
+        source=source,
+        grep=grep,
+        limit=limit,
+        offset=offset,
+    )
+    browse.show(run, wanted, full=full, as_json=as_json)
+
+
 def main() -> None:
     """Entry point of the `corpus` script."""
     sys.exit(console.run_app(app))

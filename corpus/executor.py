@@ -2,8 +2,9 @@
 
 A subclass of datatrove's local executor with its own pool: datatrove's waits for ever when a worker is killed. Workers
 are forked after the imports (an import costs 1.5 s, a fork 20 ms) and take one shard at a time over a pipe. A worker
-that dies is replaced and its shard begun again; a record that takes its worker down twice, or longer than the time
-limit, is left out with a reason. Marks are written by the pipeline's last step, so resuming asks only them.
+that dies, hangs or grows too large is replaced and its shard begun again, now record by record, since among the pages of
+a batch nobody knows which one it was. A record that then takes its worker down twice, or once by time or memory, is
+left out with a reason. Marks are written by the pipeline's last step, so resuming asks only them.
 """
 
 import ctypes
@@ -14,8 +15,9 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -23,21 +25,30 @@ from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 
 from corpus.config import WorkerConfig
-from corpus.reading import GIVE_UP, ReadShard
+from corpus.page import Page
+from corpus.reading import UNREADABLE, ReadShard
 from runkit.errors import EnvironmentFault, UserError
 
 POLL_S = 0.2
 # A shard whose workers keep dying at ever other records is stopped after so many deaths.
 MOST_DEATHS = 100
 _PR_SET_PDEATHSIG = 1
+_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 @dataclass
 class _Worker:
     process: Any
     pipe: Connection
-    beat: Any  # (record number, monotonic time of its start)
+    beat: (
+        Any  # (place of the record, monotonic time of its start, whether it is read already, records so far)
+    )
     shard: int | None = None
+
+    def suspect(self) -> tuple[int, bool] | None:
+        """The record at hand, None between records; the worker has ended or hangs."""
+        place, clock, in_work, _ = self.beat
+        return None if place < 0 or math.isinf(clock) else (int(place), bool(in_work))
 
 
 @dataclass
@@ -45,7 +56,7 @@ class _Trouble:
     """What went wrong with one shard so far."""
 
     deaths: int = 0
-    last_record: int = -1
+    suspect: tuple[int, bool] | None = None
     left_out: dict[int, str] = field(default_factory=dict)
 
 
@@ -57,6 +68,7 @@ class ShardExecutor(LocalPipelineExecutor):
         super().__init__(list(pipeline), tasks=1, workers=workers, logging_dir="memory://")
         self.limits = limits
         self.reader = pipeline[0]
+        self.one_by_one = False
         assert isinstance(self.reader, ReadShard)
 
     def run_shards(self, shards: Sequence[int], advance: Callable[[int], None]) -> None:
@@ -69,10 +81,16 @@ class ShardExecutor(LocalPipelineExecutor):
 
     def run_rank(self, rank: int, world_size: int) -> None:
         """Pull one shard through the pipeline, in this process."""
-        stream: Any = None
-        for step in self.pipeline:
-            stream = step(stream, rank, world_size)
-        deque(stream, maxlen=0)
+        first, *middle, last = self.pipeline
+
+        def through(pages: Iterable[Page]) -> Iterable[Page]:
+            for step in middle:
+                pages = step(pages, rank, world_size)
+            return pages
+
+        pages = first(None, rank, world_size)
+        stream = chain.from_iterable(through([page]) for page in pages) if self.one_by_one else through(pages)
+        deque(last(stream, rank, world_size), maxlen=0)
 
 
 class _Pool:
@@ -108,28 +126,36 @@ class _Pool:
 
     def _start(self) -> _Worker:
         ours, theirs = self.context.Pipe()
-        beat = self.context.RawArray(ctypes.c_double, 2)
+        beat = self.context.RawArray(ctypes.c_double, 4)
         inherited = [worker.pipe for worker in self.workers] + [ours]
-        process = self.context.Process(target=_work, args=(self.executor, theirs, beat, inherited, os.getpid()))
-        process.start()
+        process = self.context.Process(
+            target=_work, args=(self.executor, theirs, beat, inherited, os.getpid())
+        )
+        # Until it has set its own handlers, a signal to the group would raise our exceptions inside the child.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         theirs.close()
         return _Worker(process, ours, beat)
 
     def _give(self, worker: _Worker, shard: int) -> None:
         worker.shard = shard
-        worker.beat[0], worker.beat[1] = 0, time.monotonic()
+        worker.beat[:] = (-1, time.monotonic(), 0, 0)
+        trouble = self.trouble.setdefault(shard, _Trouble())
         try:
-            worker.pipe.send((shard, self.trouble.setdefault(shard, _Trouble()).left_out))
+            worker.pipe.send((shard, trouble.left_out, trouble.deaths > 0))
         except OSError:
             pass  # it died while idle; `_look_after` sees that next
 
     def _look_after(self, worker: _Worker, queue: "deque[int]") -> None:
-        shard, record = worker.shard, int(worker.beat[0])
+        shard = worker.shard
         if shard is None:
             if not worker.process.is_alive():
                 self._drop(worker)
             return
-        self._count(shard, record)
+        self._count(shard, int(worker.beat[3]))
         if worker.pipe.poll():
             try:
                 outcome = worker.pipe.recv()
@@ -143,7 +169,7 @@ class _Pool:
             worker.process.kill()
             worker.process.join()
             self._drop(worker)
-            self._blame(shard, int(worker.beat[0]), reason)
+            self._blame(shard, worker.suspect(), reason)
             queue.appendleft(shard)
 
     def _settle(self, worker: _Worker, shard: int, outcome: "UserError | str | int") -> None:
@@ -164,7 +190,7 @@ class _Pool:
             return "worker.memory"
         return None
 
-    def _blame(self, shard: int, record: int, reason: str) -> None:
+    def _blame(self, shard: int, suspect: tuple[int, bool] | None, reason: str) -> None:
         """Note the death; leave the record out when it is proven: at once for time and memory, else on the second."""
         trouble = self.trouble[shard]
         trouble.deaths += 1
@@ -172,13 +198,18 @@ class _Pool:
             raise EnvironmentFault(
                 f"Shard {shard} lost its worker {trouble.deaths} times; is something stopping processes here?"
             )
-        number = record - 1
-        again = record == trouble.last_record
-        trouble.last_record = record
-        if number in trouble.left_out:
-            trouble.left_out[number] = GIVE_UP
-        elif number >= 0 and (again or reason != "worker.died"):
-            trouble.left_out[number] = reason
+        if trouble.deaths == 1:  # in a batch; now the shard is read record by record
+            return
+        if suspect is None:
+            if reason == "worker.memory":
+                raise EnvironmentFault(
+                    f"Shard {shard} needs more than worker.memory_mb = {self.executor.limits.memory_mb}; raise it."
+                )
+            return
+        if reason != "worker.died" or suspect == trouble.suspect:
+            place, in_work = suspect
+            trouble.left_out[place] = reason if in_work else UNREADABLE
+        trouble.suspect = suspect
 
     def _count(self, shard: int, record: int) -> None:
         before = self.counted.get(shard, 0)
@@ -192,10 +223,13 @@ class _Pool:
         self.workers.remove(worker)
 
 
-def _work(executor: ShardExecutor, pipe: Connection, beat: Any, inherited: list[Connection], parent: int) -> None:
+def _work(
+    executor: ShardExecutor, pipe: Connection, beat: Any, inherited: list[Connection], parent: int
+) -> None:
     """A worker's life: take a shard, run it, answer with its number of records, until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
@@ -203,22 +237,22 @@ def _work(executor: ShardExecutor, pipe: Connection, beat: Any, inherited: list[
     for other in inherited:  # else no worker would see the pipe of another close
         other.close()
 
-    def tell(record: int) -> None:
-        beat[0], beat[1] = record, time.monotonic()
+    def tell(records: int, place: int, in_work: bool) -> None:
+        beat[:] = (place, time.monotonic(), in_work, records)
 
-    reader = executor.reader
     def pause() -> None:
         beat[1] = math.inf
 
+    reader = executor.reader
     reader.beat, reader.rest = tell, pause
     while True:
         try:
-            shard, reader.left_out = pipe.recv()
+            shard, reader.left_out, executor.one_by_one = pipe.recv()
         except (EOFError, OSError):
             return
         try:
             executor.run_rank(shard, executor.world_size)
-            outcome: UserError | str | int = int(beat[0])
+            outcome: UserError | str | int = int(beat[3])
         except UserError as error:
             outcome = error
         except MemoryError:
@@ -231,8 +265,10 @@ def _work(executor: ShardExecutor, pipe: Connection, beat: Any, inherited: list[
 
 
 def _resident_bytes(pid: int | None) -> int:
+    """Memory of its own: mapped files, such as the list of domains, can be dropped by the system at any time."""
     try:
         with open(f"/proc/{pid}/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            _, resident, shared, *_ = map(int, file.read().split())
+            return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError, ValueError):
         return 0

@@ -166,10 +166,9 @@ def stem(path: str) -> str:
     return name
 
 
-_SUFFIXES: Final = frozenset(
-    ("gz", "gzip", "zst", "zstd", "bz2", "warc", "wet", "wat", "jsonl", "ndjson", "json", "html", "htm")
-    + ("xhtml", "shtml", "parquet", "txt", "text", "md", "markdown", "rst", "xml")
-)
+_FORMAT_SUFFIXES: Final = ("warc", "wet", "wat", "jsonl", "ndjson", "json", "html", "htm", "xhtml", "shtml")
+_TEXT_SUFFIXES: Final = ("txt", "text", "md", "markdown", "rst", "xml", "parquet")
+_SUFFIXES: Final = frozenset({*_FORMAT_SUFFIXES, *_TEXT_SUFFIXES, "gz", "gzip", "zst", "zstd", "bz2"})
 
 
 def _expand(argument: str) -> Iterator[_Found]:

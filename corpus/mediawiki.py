@@ -115,6 +115,7 @@ _BRACES: Final = re.compile(r"\{\{|\}\}|\{\||\|\}")
 _MEDIA: Final = re.compile(
     r"\[\[\s*(?:file|image|category|文件|檔案|档案|图像|圖像|分类|分類)\s*:", re.IGNORECASE
 )
+_MAX_MEDIA: Final = 2_000  # each is looked at for 5,000 characters; real articles hold under 300
 _VARIANT: Final = re.compile(r"-\{(?:[A-Za-z]*\|)?([^{}]*)\}-")
 _LINK: Final = re.compile(r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]")
 _OUTSIDE_LINK: Final = re.compile(r"\[(?:https?:)?//[^\s\[\]]{1,2000}[ \t]{0,9}([^\[\]\n]{0,2000})\]")
@@ -188,10 +189,11 @@ def _without_braces(text: str) -> str:
 def _without_media(text: str) -> str:
     """Remove links to files and categories, whose captions may hold links themselves."""
     kept: list[str] = []
-    done = 0
+    done = tries = 0
     for found in _MEDIA.finditer(text):
-        if found.start() < done:
+        if found.start() < done or tries > _MAX_MEDIA:
             continue
+        tries += 1
         depth, end = 1, found.end()
         for bracket in re.finditer(r"\[\[|\]\]", text[end : end + 5_000]):
             depth += 1 if bracket.group() == "[[" else -1

@@ -36,6 +36,8 @@ _INVISIBLE = (
     (0xE0000, 0xE007F),  # tags
 )
 _LINE_ENDS = "\v\f\r\x85\u2028\u2029"
+_CHINESE = re.compile(r"[\u3001-\u303f\u3400-\u9fff\uff01-\uff60]")
+_SPACED = re.compile(rf"(?<={_CHINESE.pattern}) (?={_CHINESE.pattern})")
 _SPACES = "\t\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 
 
@@ -94,6 +96,13 @@ def _simplifier() -> Callable[[str], str]:
     return convert
 
 
+def _close_up(text: str) -> str:
+    """Text that was set with a space between all Chinese characters, as some sites justify lines, without them."""
+    if len(_SPACED.findall(text)) <= 0.6 * len(_CHINESE.findall(text)):
+        return text
+    return _SPACED.sub("", text)
+
+
 def normalize(text: str, *, t2s: bool = False) -> str:
     """Return `text` in one spelling; `t2s` also turns traditional Chinese into simplified (OpenCC)."""
     if "\r\n" in text:
@@ -113,4 +122,6 @@ def normalize(text: str, *, t2s: bool = False) -> str:
         text = _AROUND_LINE_END.sub("\n", text)
     if "\n\n\n" in text:
         text = _BLANK_LINES.sub("\n\n", text)
+    if text.count(" ") > 0.25 * len(text):
+        text = _close_up(text)
     return text.strip(" \n")

@@ -1,22 +1,24 @@
 """The first step: one shard's records as pages, with a heartbeat and a list of what could not be read.
 
-The heartbeat tells the parent which record is in work, so that a record that hangs or kills its worker is known by its
-number and left out, with a reason, when the shard is read again.
+The heartbeat tells the parent which record is being read or in work, so that a record that hangs or kills its worker is
+known by its place and left out, with a reason, when the shard is read again. A record that cannot even be read ends its
+part of the shard (one file, or one range of a file); the parts behind it are read.
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from datatrove.pipeline.base import PipelineStep
 
-from corpus.inputs import Plan
+from corpus.inputs import Part, Plan, Shard
 from corpus.page import Page
-from corpus.readers import Fault, ReadOptions, read
+from corpus.readers import Fault, Item, ReadOptions, read
 
-# A record that is left out twice and still takes its worker down is at fault while it is read, not while it is
-# cleaned; nothing behind it in the shard can be reached.
-GIVE_UP = "worker.unreadable"
+UNREADABLE = "worker.unreadable"
+_PART = 2**32  # place = part * _PART + record: a place stays the same whatever is left out before it
+_OFFSET = re.compile(r"#(\d+)[^#]*$")
 
 
 class ReadShard(PipelineStep):
@@ -32,32 +34,67 @@ class ReadShard(PipelineStep):
         self.sample = sample
         self.seed = seed
         self.limit: int | None = None
-        self.left_out: dict[int, str] = {}  # record number → reason, for the shard at hand
-        self.beat: Callable[[int], None] = lambda record: None
+        self.left_out: dict[int, str] = {}  # place → reason, for the shard at hand
+        self.beat: Callable[[int, int, bool], None] = lambda records, place, in_work: None
         self.rest: Callable[[], None] = lambda: None  # no record is in work: the clock stands still
         self.faults: list[Fault] = []
 
+    def items(self, part: Part) -> Iterator[Item]:
+        """What lies in one part, in order."""
+        return read(Shard(0, (part,), 0), self.options)
+
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Page]:
         self.faults = []
-        pages = 0
-        self.beat(0)
-        for number, item in enumerate(read(self.plan.shards[rank], self.options)):
-            self.beat(number + 1)
-            reason = self.left_out.get(number)
-            if isinstance(item, Fault):
-                self.faults.append(item)
-            elif reason is not None:
-                name, _, offset = item.origin.rpartition("#")
-                place = int(offset.split(".")[0]) if offset.split(".")[0].isdigit() else 0
-                self.faults.append(Fault(name, place, None, reason, f"record {number} of shard {rank}"))
-            elif self._sampled(item):
-                yield item
-                pages += 1
-            if reason == GIVE_UP or pages == self.limit:
-                return
+        pages = records = 0
+        for number, part in enumerate(self.plan.shards[rank].parts):
+            place = number * _PART
+            offset = part.start
+            items = self.items(part)
+            while not self._given_up(part, place, offset):
+                self.beat(records, place, False)
+                item = next(items, None)
+                if item is None:
+                    break
+                records += 1
+                self.beat(records, place, True)
+                offset = item.offset if isinstance(item, Fault) else _offset(item)
+                page = self._page(item, place)
+                place += 1
+                if page is not None:
+                    yield page
+                    pages += 1
+                    if pages == self.limit:
+                        return
+
+    def _given_up(self, part: Part, place: int, offset: int) -> bool:
+        """Whether reading on at `place` took the worker down; what is lost by that is one fault."""
+        if self.left_out.get(place) != UNREADABLE:
+            return False
+        detail = f"record {place % _PART + 1} from byte {part.start} on stops every worker; nothing between it and byte {part.end} is read"
+        self.faults.append(Fault(part.name, offset, None, UNREADABLE, detail))
+        return True
+
+    def _page(self, item: Item, place: int) -> Page | None:
+        """The page to work on; None for a fault, a record that is left out, and one outside the sample."""
+        reason = self.left_out.get(place)
+        if isinstance(item, Fault):
+            self.faults.append(item)
+        elif reason is not None:
+            name = item.origin.rpartition("#")[0]
+            self.faults.append(Fault(name, _offset(item), None, reason, f"record {item.id}"))
+        elif self._sampled(item):
+            return item
+        return None
 
     def _sampled(self, page: Page) -> bool:
         if self.sample is None:
             return True
-        digest = hashlib.blake2b(page.id.encode(), digest_size=8, key=self.seed.to_bytes(8, "little")).digest()
+        digest = hashlib.blake2b(
+            page.id.encode(), digest_size=8, key=self.seed.to_bytes(8, "little")
+        ).digest()
         return int.from_bytes(digest, "little") < self.sample * 2**64
+
+
+def _offset(page: Page) -> int:
+    found = _OFFSET.search(page.origin)
+    return int(found[1]) if found else 0

@@ -1,10 +1,10 @@
-"""One self-contained HTML page: sections, tables, figures, charts and samples of text that nobody has vetted.
+"""One self-contained HTML page: sections, tables, figures, charts, and samples of text that nobody has vetted.
 
-In: plain strings and numbers. Out: one string, to be written with `runkit.files.write_text`. A `str` is escaped where it
-enters, and only this module makes `Html`, so mypy refuses the page that forgot to. Nothing on the page can run or load:
-no script, no address but `#anchors` on the same page, and a policy that forbids both should all that fail. Price: crawled
-addresses are shown and cannot be clicked, and control or reordering characters are shown as a sign, not as themselves.
-Escaping costs 3 ms a megabyte of Chinese.
+In: plain strings and numbers. Out: one string, to be written with `runkit.files.write_text`. A `str` is
+escaped where it enters, and only this module makes `Html`, so mypy refuses the page that forgot to. Nothing
+on the page can run or load: no script, no address but `#anchors` on the same page, and a policy that forbids
+both should all that fail. Price: crawled addresses are shown and cannot be clicked, and control or reordering
+characters are shown as a sign, not as themselves. Escaping costs 9 ms a megabyte of Chinese.
 """
 
 import html
@@ -12,6 +12,8 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from runkit.report_style import STYLE
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
@@ -32,17 +34,17 @@ _SPECIAL = re.compile(
     "\ufffe\uffff\U000e0000-\U000e007f]"
 )
 _ELEMENTS = frozenset(
-    "a b body br caption code dd details div dl dt figcaption figure footer g h1 h2 h3 header i li line main nav p path "
-    "pre rect section span summary svg table tbody td text th thead tr ul".split()  # noqa: SIM905
+    "a b body br caption code dd details div dl dt figcaption figure footer h1 h2 h3 header li line main nav p "
+    "path pre rect section span summary svg table tbody td text th thead tr ul".split()
 )
 _ATTRIBUTES = frozenset(
-    "aria-label class colspan d height href id lang open preserveAspectRatio role scope text-anchor title viewBox width "
-    "x x1 x2 y y1 y2".split()  # noqa: SIM905
+    "aria-label class d height href id preserveAspectRatio role scope text-anchor viewBox width x x1 x2 y y1 "
+    "y2".split()
 )
 
 
 def visible(text: str) -> str:
-    """`text` with a sign in place of every character that is unseen and not harmless: ␛ for escape, else U+FFFD."""
+    """`text` with a sign for every character that is unseen and not harmless: ␛ for escape, mostly U+FFFD."""
     return _SPECIAL.sub(_sign, text)
 
 
@@ -58,11 +60,13 @@ def escape(text: str) -> str:
 
 def number(value: int | float) -> str:
     """`1,117`, `0.25`: thousands separated, at most four significant digits after none before the point."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return (
+        f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    )
 
 
 def percent(part: float, whole: float) -> str:
-    """`73.7%`; a dash where there is no whole, and never `0.0%` for something or `100.0%` for less than all."""
+    """`73.7%`; never `0.0%` for something or `100.0%` for less than all, a dash where there is no whole."""
     if not whole:
         return "–"
     share = 100 * part / whole
@@ -224,7 +228,11 @@ class Line:
     text: str
 
 
-_WIDTH, _HALF, _ROW = 360, 46, 13  # of a histogram: its width, the height above and below its axis, a label's height
+_WIDTH, _HALF, _ROW = (
+    360,
+    46,
+    13,
+)  # of a histogram: its width, the height above and below its axis, a label's height
 _FEWEST_BINS = 8
 
 
@@ -243,7 +251,9 @@ def histogram(
     """
     position = math.log if logarithmic else float
     place = [position(edge) for edge in edges]
-    marks = [(min(max(position(max(line.value, edges[0])), place[0]), place[-1]), line.text) for line in lines]
+    marks = [
+        (min(max(position(max(line.value, edges[0])), place[0]), place[-1]), line.text) for line in lines
+    ]
     first, last = _shown(above, below, place, [mark for mark, _ in marks])
     low, span = place[first], place[last] - place[first]
     x = [_WIDTH * (value - low) / span for value in place]
@@ -296,7 +306,9 @@ def sample(
     return element("details", element("summary", *summary), element("dl", *listed), class_="sample")
 
 
-def page(title: str, *content: Content, lang: str, subtitle: str = "", contents: str = "", foot: str = "") -> str:
+def page(
+    title: str, *content: Content, lang: str, subtitle: str = "", contents: str = "", foot: str = ""
+) -> str:
     """The whole document. With `contents` (its title) the sections are listed below the headline."""
     body = join(*content)
     head = [element("h1", title), paragraph(subtitle, class_="note")]
@@ -310,87 +322,6 @@ def page(title: str, *content: Content, lang: str, subtitle: str = "", contents:
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
         f"{element('body', *parts).markup}\n</html>\n"
     )
-
-
-_STYLE = """
-:root { --ink: #1d2327; --soft: #5d676e; --line: #dfe3e6; --paper: #fbfbfa; --card: #fff; --kept: #2f7f79;
-  --rejected: #c8714c; --lost: #efd9ce; --mark: #6b4bb3; --chip: #eef1f2; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e3e6e8; --soft: #98a3aa; --line: #323a40; --paper: #16191c;
-  --card: #1d2226; --kept: #58aaa2; --rejected: #d98a66; --lost: #4a352b; --mark: #b49af0; --chip: #2a3137; } }
-* { box-sizing: border-box; }
-html { scroll-behavior: smooth; }
-body { margin: 0 auto; padding: 0 24px 64px; max-width: 1180px; background: var(--paper); color: var(--ink);
-  font: 15px/1.6 system-ui, -apple-system, "Segoe UI", "PingFang SC", "Hiragino Sans GB", "Microsoft YaHei",
-  "Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", sans-serif; overflow-wrap: anywhere; }
-h1 { font-size: 27px; margin: 40px 0 2px; line-height: 1.25; }
-h2 { font-size: 19px; margin: 46px 0 6px; padding-top: 12px; border-top: 1px solid var(--line); }
-h3 { font-size: 15.5px; margin: 28px 0 4px; }
-p { margin: 6px 0; max-width: 84ch; }
-.note, footer { color: var(--soft); }
-footer { margin-top: 48px; font-size: 13px; }
-a { color: var(--kept); text-decoration: none; }
-a:hover { text-decoration: underline; }
-nav { display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 14px 0 0; }
-code, pre, .address { font-family: ui-monospace, "SF Mono", Consolas, "DejaVu Sans Mono", "Noto Sans Mono CJK SC", monospace;
-  font-size: .88em; }
-pre { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 14px; overflow-x: auto;
-  line-height: 1.45; overflow-wrap: normal; }
-ul { padding-left: 20px; margin: 8px 0; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: 12px; margin: 22px 0 8px; }
-.figures > div { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 12px 16px; }
-.figures dt { color: var(--soft); font-size: 13.5px; }
-.figures dd { margin: 0; }
-.figures b { display: block; font-size: 25px; font-weight: 600; line-height: 1.3; font-variant-numeric: tabular-nums; }
-.figures span { color: var(--soft); font-size: 13px; }
-.scroll { overflow-x: auto; margin: 10px 0; }
-table { border-collapse: collapse; width: 100%; font-size: 14px; }
-caption { text-align: left; font-weight: 600; padding: 6px 0; }
-th { text-align: left; font-weight: 500; color: var(--soft); font-size: 13px; vertical-align: bottom; }
-th, td { padding: 5px 14px 5px 0; border-bottom: 1px solid var(--line); }
-td { vertical-align: top; unicode-bidi: isolate; min-width: 3.2em; }
-th:last-child, td:last-child { padding-right: 2px; }
-.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-.w { width: 34%; min-width: 120px; }
-td small, .why { display: block; color: var(--soft); font-size: 13px; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 6px 40px; }
-.bar { display: block; width: 100%; height: 12px; margin-top: 5px; border-radius: 2px; background: var(--chip); }
-.funnel .bar { height: 32px; margin: 0; background: none; border-radius: 0; }
-.funnel td { padding-top: 0; padding-bottom: 0; vertical-align: middle; border-bottom: 0; }
-.kept { fill: var(--kept); } .rejected { fill: var(--rejected); } .lost { fill: var(--lost); }
-.key { color: var(--soft); font-size: 13px; display: inline-flex; gap: 6px; align-items: center; margin-right: 18px; }
-.key svg { width: 12px; height: 12px; margin: 0; }
-.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 320px), 1fr)); gap: 14px; margin: 14px 0; }
-figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 10px 14px 6px;
-  display: flex; flex-direction: column; justify-content: space-between; }
-figcaption { font-size: 13px; line-height: 1.45; color: var(--soft); margin-bottom: 8px; }
-figcaption code { display: block; color: var(--ink); font-size: 13.5px; }
-.histogram { width: 100%; height: auto; overflow: visible; }
-.histogram text { font-size: 11.5px; fill: var(--soft); font-variant-numeric: tabular-nums; }
-.histogram text.threshold { fill: var(--mark); }
-line.axis { stroke: var(--soft); stroke-width: .6; }
-line.threshold { stroke: var(--mark); stroke-width: 1.3; stroke-dasharray: 4 2; }
-summary { cursor: pointer; }
-.folded { margin: 8px 0; }
-.folded > summary { color: var(--kept); }
-.sample { background: var(--card); border: 1px solid var(--line); border-radius: 10px; margin: 8px 0; padding: 9px 14px; }
-.sample > summary { list-style: none; }
-.sample > summary::-webkit-details-marker { display: none; }
-.sample .head { display: flex; flex-wrap: wrap; gap: 2px 8px; align-items: baseline; }
-.raw { unicode-bidi: isolate; }
-.sample .address { display: block; color: var(--soft); font-size: 12.5px; overflow: hidden; text-overflow: ellipsis;
-  white-space: nowrap; }
-.sample .text { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; line-clamp: 3; overflow: hidden;
-  white-space: pre-wrap; font-size: 14px; line-height: 1.55; margin-top: 3px; max-width: 100ch; }
-.sample[open] .text { display: block; }
-.sample[open] .address { white-space: normal; }
-.chip { background: var(--chip); border-radius: 5px; padding: 0 7px; font-size: 12.5px; font-variant-numeric: tabular-nums; }
-.sample dl { display: grid; grid-template-columns: max-content 1fr; gap: 1px 14px; margin: 8px 0 2px; font-size: 13px; }
-.sample dt { color: var(--soft); } .sample dd { margin: 0; }
-@media (max-width: 560px) { body { padding: 0 14px 40px; } h1 { font-size: 23px; margin-top: 24px; }
-  .figures { grid-template-columns: 1fr 1fr; } .figures b { font-size: 20px; }
-  .sample dl { grid-template-columns: 1fr; } .sample dd { margin-bottom: 4px; } }
-@media print { .sample .text { display: block; } body { max-width: none; } }
-"""

@@ -79,7 +79,11 @@ class RunDir:
             resolved = dump_yaml(wanted["config"]).encode()
             if not (path / _RESOLVED).is_file() or (path / _RESOLVED).read_bytes() != resolved:
                 write_bytes(path / _RESOLVED, resolved)
-            yield RunDir(path, wanted, resumed)
+            try:
+                yield RunDir(path, wanted, resumed)
+            finally:  # a worker that was stopped in the middle of a write leaves its half
+                with suppress(OSError):
+                    remove_stray_temps(path)
 
     def file(self, name: str) -> Path:
         """The path of `name` inside the run directory; UsageError when it would lie outside."""

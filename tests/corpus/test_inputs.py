@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -159,6 +160,26 @@ def test_cuts_cover_each_file_and_lie_at_records(tmp_path: Path, shard_bytes: in
             assert [part.first_line for part in parts] == [
                 data.count(b"\n", 0, part.start) + 1 for part in parts
             ]
+
+
+def test_a_heap_of_comments_is_recognised_quickly(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"<!-- a --> " * 3_000 + b"no tag")
+    start = time.process_time()
+    plan([str(path)])
+    assert time.process_time() - start < 1
+
+
+def test_members_that_split_lines_are_no_place_to_cut(tmp_path: Path) -> None:
+    lines = b"".join(json.dumps({"text": f"{n} " + "行" * (n % 90)}).encode() + b"\n" for n in range(5_000))
+    path = tmp_path / "x.jsonl.gz"
+    path.write_bytes(b"".join(gzip.compress(lines[at : at + 4_001]) for at in range(0, len(lines), 4_001)))
+    texts = []
+    for shard in plan([str(path)], shard_bytes=20_000).shards:
+        for item in read(shard):
+            assert isinstance(item, Page)
+            texts.append(item.text)
+    assert texts == [json.loads(line)["text"] for line in lines.splitlines()]
 
 
 def test_small_files_share_shards(tmp_path: Path) -> None:

@@ -113,3 +113,12 @@ def test_real_pages_idempotent_and_fast() -> None:
             normalize(piece)
         rounds.append((time.process_time() - start) / len(pieces))
     assert min(rounds) < 200e-6  # measured 20-40 µs; the slack is for a loaded machine
+
+
+def test_text_set_with_a_space_between_all_characters_is_closed_up() -> None:
+    spaced = "天 文 台 預 測 ， 明 日 氣 溫 介 乎 12 至 16 度 。\n市 民 宜 添 衣 。"
+    assert normalize(spaced) == "天文台預測，明日氣溫介乎 12 至 16 度。\n市民宜添衣。"
+    keywords = "手机 电脑 平板 耳机 充电器 数据线"
+    assert normalize(keywords) == keywords
+    headline = "春节将至 各地年货市场渐旺 交通部门加开列车"
+    assert normalize(headline) == headline

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -12,8 +13,10 @@ import zstandard
 from warcio.archiveiterator import ArchiveIterator
 
 from corpus.inputs import plan
+from corpus.mediawiki import plain_text
 from corpus.page import Page
 from corpus.readers import Fault, ReadOptions, read
+from runkit.errors import InputError
 from tests.corpus.warc_maker import DATE, make, plain_record
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -248,6 +251,60 @@ def test_mediawiki(tmp_path: Path, compression: str) -> None:
     )
     assert pages[0].meta == {"title": "番茄", "id": "3"}
     assert [fault.reason for fault in faults] == ["skip.redirect", "skip.namespace", "mediawiki.cut"]
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "<ref>" * 20_000,
+        "{{" * 50_000,
+        "[[File:" * 20_000,
+        "[//x" * 30_000,
+        "= " * 50_000,
+        "<!--" * 30_000,
+        "-{" * 50_000,
+    ],
+)
+def test_hostile_wikitext_takes_linear_time(hostile: str) -> None:
+    start = time.process_time()
+    plain_text(hostile + "字")
+    assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("name", ["x.warc.gz", "x.warc", "x.warc.zst"])
+@pytest.mark.parametrize("at", [0, 1, 60])
+def test_a_damaged_beginning_does_not_cost_the_file(tmp_path: Path, name: str, at: int) -> None:
+    made = make(30, gzip=name.endswith("gz"))
+    data = made.data
+    if name.endswith("zst"):
+        bounds = [*made.starts, len(data)]
+        data = b"".join(zstandard.compress(data[a:b]) for a, b in pairwise(bounds))
+    path = tmp_path / name
+    path.write_bytes(data[:at] + b"\x00\xff\x00\xff" + data[at + 4 :])
+    pages, faults = read_all(path)
+    assert [page.url for page in pages] == list(made.payloads)[1:] and len(faults) == 1
+
+
+def test_a_damaged_parquet_file_is_counted(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"text": [f"第{n}篇" * 40 for n in range(1_000)], "n": range(1_000)})
+    path = tmp_path / "x.parquet"
+    frame.write_parquet(path, row_group_size=100)
+    data = bytearray(path.read_bytes())
+    data[200:260] = bytes(60)
+    path.write_bytes(data)
+    pages, faults = read_all(path, shard_bytes=1_000)
+    assert {fault.reason for fault in faults} == {"parquet.damaged"} and len(pages) == 900
+    with pytest.raises(InputError, match="no column 'body'"):
+        read_all(path, options=ReadOptions(text_field="body"))
+
+
+def test_a_file_that_went_away_is_a_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'{"text": "x"}\n')
+    (shard,) = plan([str(path)]).shards
+    path.unlink()
+    with pytest.raises(InputError, match=r"x\.jsonl"):
+        list(read(shard))
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="../shared/data is absent")

@@ -1,0 +1,104 @@
+"""The looks of every page that `runkit.report` builds: light and dark, wide and narrow, on paper.
+
+In: nothing. Out: one style sheet of 6 kB. Classes are those that the builder writes; colours are named once, at the top.
+"""
+
+STYLE = """
+:root { --ink: #1d2327; --soft: #5d676e; --line: #dfe3e6; --paper: #fbfbfa; --card: #fff; --kept: #2f7f79;
+  --rejected: #c8714c; --lost: #efd9ce; --mark: #6b4bb3; --chip: #eef1f2; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e3e6e8; --soft: #98a3aa; --line: #323a40;
+  --paper: #16191c;
+  --card: #1d2226; --kept: #58aaa2; --rejected: #d98a66; --lost: #4a352b; --mark: #b49af0;
+  --chip: #2a3137; } }
+* { box-sizing: border-box; }
+html { scroll-behavior: smooth; }
+body { margin: 0 auto; padding: 0 24px 64px; max-width: 1180px; background: var(--paper); color: var(--ink);
+  font: 15px/1.6 system-ui, -apple-system, "Segoe UI", "PingFang SC", "Hiragino Sans GB", "Microsoft YaHei",
+  "Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", sans-serif; overflow-wrap: anywhere; }
+h1 { font-size: 27px; margin: 40px 0 2px; line-height: 1.25; }
+h2 { font-size: 19px; margin: 46px 0 6px; padding-top: 12px; border-top: 1px solid var(--line); }
+h3 { font-size: 15.5px; margin: 28px 0 4px; }
+p { margin: 6px 0; max-width: 84ch; }
+.note, footer { color: var(--soft); }
+footer { margin-top: 48px; font-size: 13px; }
+a { color: var(--kept); text-decoration: none; }
+a:hover { text-decoration: underline; }
+nav { display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 14px 0 0; }
+code, pre, .address { font-family: ui-monospace, "SF Mono", Consolas, "DejaVu Sans Mono",
+  "Noto Sans Mono CJK SC", monospace;
+  font-size: .88em; }
+pre { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 14px;
+  overflow-x: auto;
+  line-height: 1.45; overflow-wrap: normal; }
+ul { padding-left: 20px; margin: 8px 0; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: 12px;
+  margin: 22px 0 8px; }
+.figures > div { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
+  padding: 12px 16px; }
+.figures dt { color: var(--soft); font-size: 13.5px; }
+.figures dd { margin: 0; }
+.figures b { display: block; font-size: 25px; font-weight: 600; line-height: 1.3;
+  font-variant-numeric: tabular-nums; }
+.figures span { color: var(--soft); font-size: 13px; }
+.scroll { overflow-x: auto; margin: 10px 0; }
+table { border-collapse: collapse; width: 100%; font-size: 14px; }
+caption { text-align: left; font-weight: 600; padding: 6px 0; }
+th { text-align: left; font-weight: 500; color: var(--soft); font-size: 13px; vertical-align: bottom; }
+th, td { padding: 5px 14px 5px 0; border-bottom: 1px solid var(--line); }
+td { vertical-align: top; unicode-bidi: isolate; overflow-wrap: break-word; }
+td:first-child { min-width: 150px; }
+.funnel td:first-child { min-width: 84px; }
+th:last-child, td:last-child { padding-right: 2px; }
+.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+.w { width: 34%; min-width: 120px; }
+td small, .why { display: block; color: var(--soft); font-size: 13px; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr));
+  gap: 6px 40px; }
+.bar { display: block; width: 100%; height: 12px; margin-top: 5px; border-radius: 2px;
+  background: var(--chip); }
+.funnel .bar { height: 32px; margin: 0; background: none; border-radius: 0; }
+.funnel td { padding-top: 0; padding-bottom: 0; vertical-align: middle; border-bottom: 0; }
+.kept { fill: var(--kept); } .rejected { fill: var(--rejected); } .lost { fill: var(--lost); }
+.key { color: var(--soft); font-size: 13px; display: inline-flex; gap: 6px; align-items: center;
+  margin-right: 18px; }
+.key svg { width: 12px; height: 12px; margin: 0; }
+.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 320px), 1fr));
+  gap: 14px; margin: 14px 0; }
+figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 10px;
+  padding: 10px 14px 6px;
+  display: flex; flex-direction: column; justify-content: space-between; }
+figcaption { font-size: 13px; line-height: 1.45; color: var(--soft); margin-bottom: 8px; }
+figcaption code { display: block; color: var(--ink); font-size: 13.5px; }
+.histogram { width: 100%; height: auto; overflow: visible; }
+.histogram text { font-size: 11.5px; fill: var(--soft); font-variant-numeric: tabular-nums; }
+.histogram text.threshold { fill: var(--mark); }
+line.axis { stroke: var(--soft); stroke-width: .6; }
+line.threshold { stroke: var(--mark); stroke-width: 1.3; stroke-dasharray: 4 2; }
+summary { cursor: pointer; }
+.folded { margin: 8px 0; }
+.folded > summary { color: var(--kept); }
+.sample { background: var(--card); border: 1px solid var(--line); border-radius: 10px; margin: 8px 0;
+  padding: 9px 14px; }
+.sample > summary { list-style: none; }
+.sample > summary::-webkit-details-marker { display: none; }
+.sample .head { display: flex; flex-wrap: wrap; gap: 2px 8px; align-items: baseline; }
+.raw { unicode-bidi: isolate; }
+.sample .address { display: block; color: var(--soft); font-size: 12.5px; overflow: hidden;
+  text-overflow: ellipsis;
+  white-space: nowrap; }
+.sample .text { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; line-clamp: 3;
+  overflow: hidden;
+  white-space: pre-wrap; font-size: 14px; line-height: 1.55; margin-top: 3px; max-width: 100ch; }
+.sample[open] .text { display: block; }
+.sample[open] .address { white-space: normal; }
+.chip { background: var(--chip); border-radius: 5px; padding: 0 7px; font-size: 12.5px;
+  font-variant-numeric: tabular-nums; }
+.sample dl { display: grid; grid-template-columns: max-content 1fr; gap: 1px 14px; margin: 8px 0 2px;
+  font-size: 13px; }
+.sample dt { color: var(--soft); } .sample dd { margin: 0; }
+@media (max-width: 560px) { td.w, th.w { display: none; } body { padding: 0 14px 40px;
+  } h1 { font-size: 23px; margin-top: 24px; }
+  .figures { grid-template-columns: 1fr 1fr; } .figures b { font-size: 20px; }
+  .sample dl { grid-template-columns: 1fr; } .sample dd { margin-bottom: 4px; } }
+@media print { .sample .text { display: block; } body { max-width: none; } }
+"""
