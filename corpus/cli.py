@@ -76,15 +76,16 @@ def clean(
 @app.command()
 def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory of `corpus clean`.")],
-    rejected: Annotated[bool, typer.Option("--rejected", help="Rejected documents instead of kept ones.")] = False,
+    rejected: Annotated[bool, typer.Option("--rejected", help="Rejected documents, not kept ones.")] = False,
     reason: Annotated[
         str | None,
-        typer.Option("--reason", help="Documents rejected for this, e.g. rules.chars, or rules for all rules."),
+        typer.Option("--reason", help="Only rejected for this, e.g. rules.chars; rules: for any rule."),
     ] = None,
     language: Annotated[str | None, typer.Option("--language", help="Only this language, e.g. zh.")] = None,
     source: Annotated[str | None, typer.Option("--source", help="Only this source.")] = None,
     grep: Annotated[
-        str | None, typer.Option("--grep", metavar="TEXT", help="Only with TEXT in text, title or URL, any case.")
+        str | None,
+        typer.Option("--grep", metavar="TEXT", help="Only with TEXT in text, title or URL, in any case."),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many.")] = 10,
     offset: Annotated[int, typer.Option("--offset", min=0, help="Leave out so many first.")] = 0,

@@ -7,7 +7,7 @@ overlap almost wholly, the share of very common characters decides: about .6 of 
 the right reading and below .1 under the wrong one. Other encodings are believed from their label, and guessed
 only where there is none.
 
-Cost on a normal UTF-8 page of 75 kB: about 50 µs; on a labelled GBK page about 1 ms.
+Cost on a normal UTF-8 page of 75 kB: about 60 µs; on a GBK page 1 ms, on a mislabelled one 4 ms.
 """
 
 import codecs
@@ -41,7 +41,9 @@ _FEW: Final = 8  # so few characters prove nothing against a label that decodes
 _KANA: Final = re.compile(r"[ぁ-ヿ]")
 _HANGUL: Final = re.compile(r"[가-힣]")
 _HIGH_RUN: Final = re.compile(rb"[\x80-\xff]{3,}")
+_HIGH_BYTE: Final = re.compile(rb"[\x80-\xff]")
 _MEND_BYTES: Final = 1 << 16
+_GUESS_BYTES: Final = 1 << 14  # the detector takes 0.5 ms for each kB
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,26 +130,38 @@ def _not_utf8(payload: bytes, declared: str | None) -> Decoded:
         return _final(_read(payload, wide), declared)
     first = _read(payload, declared) if declared in _CHINESE and declared else None
     if first is not None and first.share >= _SURE and first.bad * 50 <= first.count:
-        return _final(first, declared)
+        return _final(_mended(payload, first), declared)
     utf8 = _read(payload, "utf-8")
     if utf8.count - utf8.bad >= max(1, utf8.bad * 1.5):
         return _final(utf8, declared)
-    chinese = [
-        first if first is not None and first.encoding == name else _read(payload, name) for name in _CHINESE
-    ]
-    best = max(chinese, key=lambda reading: reading.share + (0.05 if reading.encoding == declared else 0.0))
     foreign = _foreign(payload, declared)
     if foreign is not None:
         return _final(foreign, declared)
+    readings = [first if first and first.encoding == name else _read(payload, name) for name in _CHINESE]
+    best = _best(readings, declared)
+    if best.share < _LIKELY:
+        # One foreign byte may have shifted all pairs after it.
+        best = _best(
+            [_mended(payload, reading) for reading in readings if reading.bad * 10 <= reading.count], declared
+        )
     if best.share >= _LIKELY and (best.count > _FEW or declared in {None, "utf-8", best.encoding}):
-        return _final(best, declared)
+        return _final(_mended(payload, best), declared)
     if declared == "utf-8" and utf8.bad <= 2:
         return _final(utf8, declared)
     if declared not in {None, "utf-8"} and declared:
         labelled = _read(payload, declared)
         if labelled.bad * 20 <= labelled.count or labelled.count <= _FEW:
-            return _final(labelled, declared)
-    return _guess(payload, declared, (utf8, best))
+            return _final(_mended(payload, labelled), declared)
+    return _guess(payload, declared)
+
+
+def _best(readings: list[_Reading], declared: str | None) -> _Reading:
+    """The likeliest Chinese reading; one that says nothing where there is none."""
+    return max(
+        readings,
+        key=lambda reading: reading.share + (0.05 if reading.encoding == declared else 0.0),
+        default=_Reading("", "", 0, 0, 0.0),
+    )
 
 
 def _foreign(payload: bytes, declared: str | None) -> _Reading | None:
@@ -156,23 +170,23 @@ def _foreign(payload: bytes, declared: str | None) -> _Reading | None:
         return None
     name = declared if declared in {"shift_jis", "euc-kr"} else "euc-jp"
     reading = _read(payload, name)
-    if reading.bad or not reading.count:
+    if reading.bad * 50 > reading.count or not reading.count:
         return None
     native = len(_HANGUL.findall(reading.text)) if name == "euc-kr" else len(_KANA.findall(reading.text))
     # GBK read as EUC-KR gives about half hangul, GBK read as EUC-JP or Shift_JIS next to no full-width kana.
     return reading if native >= reading.count * (0.8 if name == "euc-kr" else 0.25) else None
 
 
-def _guess(payload: bytes, declared: str | None, readings: tuple[_Reading, ...]) -> Decoded:
+def _guess(payload: bytes, declared: str | None) -> Decoded:
     """No label fits, not plainly Chinese: a statistical guess, else windows-1252, which reads all."""
     from resiliparse.parse.encoding import detect_encoding  # 30 ms to import, needed for few pages
 
-    guess = canonical(str(detect_encoding(payload)))
-    candidates = [*readings]
-    if guess is not None and guess not in {reading.encoding for reading in readings}:
-        candidates.insert(0, _read(payload, guess))
-    for reading in candidates:
-        if reading.encoding == guess and reading.bad * 20 <= reading.count:
+    high = _HIGH_BYTE.search(payload)
+    start = max(0, high.start() - 512) if high else 0
+    guess = canonical(str(detect_encoding(payload[start : start + _GUESS_BYTES])))
+    if guess is not None:
+        reading = _read(payload, guess)
+        if reading.bad * 20 <= reading.count:
             return _final(reading, declared, guessed=True)
     return _final(_read(payload, "windows-1252"), declared, guessed=True)
 
@@ -188,13 +202,17 @@ def _final(reading: _Reading, declared: str | None, *, guessed: bool = False) ->
     return Decoded(reading.text, reading.encoding, tuple(flags))
 
 
-def _read(payload: bytes, encoding: str) -> _Reading:
+def _mended(payload: bytes, reading: _Reading) -> _Reading:
+    """The same reading with the pairs after bad bytes put right; 5 ms on 75 kB, so only where wanted."""
+    if not reading.bad or reading.encoding not in _CHINESE:
+        return reading
+    codec = _CODECS.get(reading.encoding, reading.encoding)
+    return _read(_mend(payload, codec), reading.encoding, f"wenhai.realign.{reading.encoding}")
+
+
+def _read(payload: bytes, encoding: str, errors: str = "replace") -> _Reading:
     """The bytes under one encoding, with its evidence."""
-    codec = _CODECS.get(encoding, encoding)
-    errors = f"wenhai.realign.{encoding}" if encoding in _CHINESE else "replace"
-    text = payload.decode(codec, errors)
-    if encoding in _CHINESE and "\ufffd" in text:
-        text = _mend(payload, codec).decode(codec, errors)
+    text = payload.decode(_CODECS.get(encoding, encoding), errors)
     points: NDArray[np.uint32] = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
     points = points[points >= 0x80]
     low = np.minimum(points, 0xFFFF)

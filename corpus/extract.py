@@ -51,9 +51,7 @@ _BLANK = re.compile(r"[\s\x00\ufeff]*")
 _TAG_NAME = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:-]*)")
 # Void elements, those that HTML closes by itself, and inline ones, whose depth costs nothing.
 _SHALLOW = frozenset(
-    "area base br col embed hr img input link meta param source track wbr "
-    "p li dt dd td th tr thead tbody tfoot option optgroup rp rt colgroup head body html "
-    "a b i u s em strong small big font tt code nobr strike span script style".split()
+    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr", "p", "li", "dt", "dd", "td", "th", "tr", "thead", "tbody", "tfoot", "option", "optgroup", "rp", "rt", "colgroup", "head", "body", "html", "a", "b", "i", "u", "s", "em", "strong", "small", "big", "font", "tt", "code", "nobr", "strike", "span", "script", "style"]
 )
 
 
@@ -75,10 +73,9 @@ def extract(html: str, mode: Mode = "best") -> Extracted:
     if _BLANK.fullmatch(html):
         return Extracted("", None, "empty_page")
     tags = html.count("<")
-    if len(html) > MAX_CHARS or tags > MAX_TAGS or _long_tag_words(html) > MAX_ATTRIBUTES:
-        return Extracted("", None, "too_large")
-    if tags > TAGS_WORTH_COUNTING and nesting_depth(html) > MAX_DEPTH:
-        return Extracted("", None, "too_deep")
+    refusal = _refusal(html, tags)
+    if refusal:
+        return Extracted("", None, refusal)
     html = html.replace("\x00", "")
     title: str | None = None
     try:
@@ -89,6 +86,17 @@ def extract(html: str, mode: Mode = "best") -> Extracted:
     except _LibraryError:
         return Extracted("", title, "extractor_error")
     return Extracted(text, title, None if text else "no_main_text")
+
+
+def _refusal(html: str, tags: int) -> str | None:
+    """Why a page must not reach a parser, by checks that are linear in its length."""
+    if len(html) > MAX_CHARS:
+        return "too_large"
+    if tags > TAGS_WORTH_COUNTING and nesting_depth(html) > MAX_DEPTH:
+        return "too_deep"
+    if tags > MAX_TAGS or _long_tag_words(html) > MAX_ATTRIBUTES:
+        return "too_large"
+    return None
 
 
 @contextmanager
@@ -134,7 +142,11 @@ def _long_tag_words(html: str) -> int:
     pieces = html.split(">")
     if max(map(len, pieces)) < LONG_TAG:
         return 0
-    return sum(len(piece[piece.rfind("<") + 1 :].split()) for piece in pieces if len(piece) >= LONG_TAG and "<" in piece)
+    return sum(
+        len(piece[piece.rfind("<") + 1 :].split())
+        for piece in pieces
+        if len(piece) >= LONG_TAG and "<" in piece
+    )
 
 
 def _parse(html: str) -> HTMLTree:

@@ -48,7 +48,7 @@ _ANCHOR = re.compile(r"<a [^>]*>([^<]*)")
 _TAG = re.compile(r"<[^>]*>")
 _OPEN = re.compile(r"<(p|h[1-6]|li|pre)\b")
 # All that resiliparse writes; html.unescape needs 1.8 s for a million of them. The ampersand comes last.
-_ESCAPES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&#x27;", "'"), ("&#39;", "'"), ("&amp;", "&"))
+_ESCAPES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&amp;", "&"))
 _SENTENCE = re.compile(r"[，。！？；、,;!?…]|\.(?:\s|$|[\"”’])")
 _ENDS = re.compile(r"[。！？!?.…：:；;][\"”’'』」）)】\]\s]*$")
 _ENDING = 5  # characters; enough for a full stop and the quotes and brackets closed after it
@@ -81,7 +81,9 @@ _BOILERPLATE = re.compile(
     r"|违法和不良信息|不代表本|不构成.{0,6}投资|[风風][险險]自[担負负]|[仅僅]供.{0,6}[参參]考",
     re.IGNORECASE,
 )
-_NOTICE = re.compile(r"版[权權]所有|著作[权權]所有|copyright|©|all rights reserved|ICP[备備證证]", re.IGNORECASE)
+_NOTICE = re.compile(
+    r"版[权權]所有|著作[权權]所有|copyright|©|all rights reserved|ICP[备備證证]", re.IGNORECASE
+)
 _SHORT = 80  # characters; real paragraphs talk about cookies and copyright too
 
 
@@ -146,7 +148,9 @@ def line_scores(lines: list[Line], weights: Weights = DEFAULT) -> list[float]:
     return scores
 
 
-def with_votes(lines: list[Line], scores: list[float], witness: str, weights: Weights = DEFAULT) -> list[float]:
+def with_votes(
+    lines: list[Line], scores: list[float], witness: str, weights: Weights = DEFAULT
+) -> list[float]:
     """Join our scores with another extractor's output: a line found in `witness` gains, any other loses."""
     found = key(witness)
     joined = []

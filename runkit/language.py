@@ -42,6 +42,7 @@ _LINK = re.compile(r"(?:https?://|www\.)[^\s\u3000-\u9fff\uff00-\uffef]+")
 _EMAIL = re.compile(r"[A-Za-z0-9.+_-]+@[A-Za-z0-9.-]+")
 _KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa\u31f0-\u31ff\uff66-\uff9d]+")
 _HANGUL = re.compile("[\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3]+")
+_EASTERN = re.compile(f"{_KANA.pattern}|{_HANGUL.pattern}")
 _LATIN = re.compile("[A-Za-z\u00c0-\u024f]+")
 _LETTER = re.compile(r"[^\W\d_]")
 _CHINESE = frozenset({"zh", "yue", "wuu"})
@@ -101,7 +102,9 @@ def _han_share(text: str) -> tuple[float, bool]:
     han = han_count(text)
     if han == 0:
         return 0.0, False
-    kana, hangul = _total(_KANA, text), _total(_HANGUL, text)
+    kana = hangul = 0
+    if _EASTERN.search(text):
+        kana, hangul = _total(_KANA, text), _total(_HANGUL, text)
     foreign = kana * 10 > han + kana or hangul * 10 > han + hangul
     weight = han * _HAN_WEIGHT
     return weight / (weight + (kana + hangul) * _HAN_WEIGHT + _total(_LATIN, text)), foreign

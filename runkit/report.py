@@ -1,4 +1,4 @@
-"""One self-contained HTML page: sections, tables, figures, charts, and samples of text that nobody has vetted.
+"""One self-contained HTML page: sections, tables, figures, charts, and text that nobody has vetted.
 
 In: plain strings and numbers. Out: one string, to be written with `runkit.files.write_text`. A `str` is
 escaped where it enters, and only this module makes `Html`, so mypy refuses the page that forgot to. Nothing
@@ -27,19 +27,19 @@ class Html:
 
 Content = str | int | float | Html
 
-# Controls, half characters, what reorders the text around it (Unicode UAX 9), separators that are no newline to HTML,
-# non-characters, and the tag characters in which text can be hidden.
+# Controls, half characters, what reorders the text around it (Unicode UAX 9), separators that are no newline to
+# HTML, non-characters, and the tag characters in which text can be hidden.
 _SPECIAL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef"
     "\ufffe\uffff\U000e0000-\U000e007f]"
 )
-_ELEMENTS = frozenset(
-    "a b body br caption code dd details div dl dt figcaption figure footer h1 h2 h3 header li line main nav p "
+_ELEMENTS = set(
+    "a b body caption code dd details div dl dt figcaption figure footer h1 h2 h3 header li line main nav p "  # noqa: SIM905
     "path pre rect section span summary svg table tbody td text th thead tr ul".split()
 )
-_ATTRIBUTES = frozenset(
-    "aria-label class d height href id preserveAspectRatio role scope text-anchor viewBox width x x1 x2 y y1 "
-    "y2".split()
+_ATTRIBUTES = set(
+    "aria-label class d height href id preserveAspectRatio role scope text-anchor viewBox width x x1 x2 "  # noqa: SIM905
+    "y y1 y2".split()
 )
 
 
@@ -97,7 +97,7 @@ def element(name: str, *children: Content, **attributes: Content) -> Html:
         assert key != "href" or str(value).startswith("#"), value
         written.append(f' {key}="{escape(value) if isinstance(value, str) else _short(value)}"')
     inner = "".join(map(markup, children))
-    return Html(f"<{name}{''.join(written)}>" + ("" if name == "br" else f"{inner}</{name}>"))
+    return Html(f"<{name}{''.join(written)}>{inner}</{name}>")
 
 
 def _short(value: float) -> str:

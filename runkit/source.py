@@ -1,7 +1,7 @@
 """Random reading of one file, local or behind a URL.
 
-In: a path or `scheme://` URL. Out: bytes by position, through one buffer of 1 MB, so that walking a file piece
-by piece costs one system call for each megabyte, and looking at places far apart one for each place.
+In: a path or `scheme://` URL. Out: bytes by position, through one buffer of 1 MB, so that walking a file
+piece by piece costs one system call for each megabyte, and looking at far places one for each place.
 """
 
 from pathlib import Path
