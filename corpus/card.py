@@ -1,13 +1,13 @@
-"""RUN/README.md: the dataset card, laid out as the Hugging Face hub reads it, so that the run can be published as it is.
+"""RUN/README.md: the dataset card, laid out as the Hugging Face hub reads it, so that a run can be published.
 
-In: the manifest and the summary. Out: Markdown with a YAML head that names the languages, the size and where the
-documents lie. It depends on these alone. Price: names of inputs, sources and languages are written with every sign
-that Markdown could take for its own escaped, which is ugly to read as plain text. The licence is left to the user.
+In: the manifest and the summary. Out: Markdown with a YAML head that names the languages, the size and where
+the documents lie. It depends on these alone. Price: names of inputs and sources are written with every sign
+escaped that Markdown could take for its own, which is ugly as plain text. The licence is left to the user.
 """
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from corpus.config import CleanConfig
@@ -17,15 +17,13 @@ from runkit.config import dump_yaml, plain
 from runkit.report import number, percent, visible
 
 MOST_ROWS = 20
-# The hub's names for sizes: below each bound the name before it.
-_SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"),
-          (10**8, "10M<n<100M"), (10**9, "100M<n<1B"), (10**10, "1B<n<10B"), (10**11, "10B<n<100B"),
-          (10**12, "100B<n<1T"))  # fmt: skip
+# The hub's names for sizes; each bound is ten times the one before, the first is 1,000.
+_SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
 _TEXTS: dict[str, dict[str, str]] = {
     "en": {
         "title": "Cleaned text corpus",
-        "about": "{kept} documents with {characters} characters of running text, cleaned out of {read} documents "
-        "({size} of input) by `corpus clean` of Wenhai. The report, report.html, shows what was thrown away and why.",
+        "about": "{kept} documents with {characters} characters of text, cleaned from {read} documents "
+        "({size} of input) by `corpus clean` of Wenhai. What was thrown away, and why: report.html.",
         "load": "Load it",
         "languages": "Languages", "sources": "Sources",
         "made": "What it was made from", "steps": "How it was made",
@@ -39,26 +37,26 @@ _TEXTS: dict[str, dict[str, str]] = {
         "signals": "Besides, what was measured on each document, as 32-bit numbers:",
         "reasons": "Reasons for rejection", "reason": "reason", "count": "documents", "why": "meaning",
         "personal": "Personal data",
-        "masked": "ID numbers, telephone numbers, bank cards, e-mail and IP addresses of the documents were replaced by "
+        "masked": "ID numbers, telephone numbers, bank cards, e-mail and IP addresses were replaced by "
         "placeholders such as `<PHONE>` where they could be proven to be such: {counts}. Names and postal "
-        "addresses of people were not looked for. The rejected documents in rejected/ are as they were found: do "
-        "not publish that folder.",
-        "unmasked": "Personal data was not masked (personal.mask is off). Look through it before you publish anything.",
+        "addresses of people were not looked for. The documents in rejected/ are as they were found: do not "
+        "publish that folder.",
+        "unmasked": "Personal data was not masked (personal.mask is off). Look before you publish anything.",
         "none": "none found",
         "licence": "Licence",
         "licence_note": "The texts belong to those who wrote them. Fill in under which terms you pass this "
         "collection on, here and as `license:` at the top.",
         "again": "Reproduce it",
-        "again_note": "The same inputs, config and program version give the same bytes. Save the settings as "
+        "again_note": "The same inputs, settings and versions give the same bytes. Save the settings as "
         "clean.yaml, then:",
         "settings": "Settings",
         "versions": "Versions", "more": "and {count} more",
-        "colon": ":", "file": "file", "bytes": "bytes",
+        "colon": ": ", "file": "file", "bytes": "bytes",
     },
     "zh": {
         "title": "清洗后的文本语料",
-        "about": "共 {kept} 篇文档、{characters} 个字符的正文，由文海的 `corpus clean` 从 {read} 篇文档（输入 {size}）中清洗"
-        "得到。淘汰了什么、为什么淘汰，见 report.html。",
+        "about": "共 {kept} 篇文档、{characters} 个字符的正文，由文海的 `corpus clean` 从 {read} 篇文档"
+        "（输入 {size}）中清洗得到。淘汰了什么、为什么淘汰，见 report.html。",
         "load": "加载",
         "languages": "语言", "sources": "来源",
         "made": "原始数据", "steps": "处理过程",
@@ -72,14 +70,14 @@ _TEXTS: dict[str, dict[str, str]] = {
         "signals": "此外是每篇文档的各项指标，均为 32 位浮点数：",
         "reasons": "淘汰原因", "reason": "原因", "count": "文档", "why": "含义",
         "personal": "个人信息",
-        "masked": "文档中能够确证的身份证号、电话号码、银行卡号、电子邮箱和 IP 地址已替换为 `<PHONE>` 之类的占位符：{counts}。"
-        "没有查找姓名和住址。rejected/ 里的淘汰文档保持原样，请勿公开该目录。",
+        "masked": "能够确证的身份证号、电话号码、银行卡号、电子邮箱和 IP 地址已替换为 `<PHONE>` 之类的"
+        "占位符：{counts}。没有查找姓名和住址。rejected/ 里的文档保持原样，请勿公开该目录。",
         "unmasked": "没有遮盖个人信息（personal.mask 已关闭），公开之前请先检查。",
         "none": "未发现",
         "licence": "许可",
-        "licence_note": "文本的权利属于各自的作者。请在此处和文件开头的 `license:` 写明你以什么条款提供这份语料。",
+        "licence_note": "文本的权利属于各自的作者。请在此处和文件开头的 `license:` 写明提供语料的条款。",
         "again": "复现",
-        "again_note": "输入、设置和程序版本相同，结果逐字节相同。把下面的设置存为 clean.yaml，然后运行：",
+        "again_note": "输入、设置和版本相同，结果逐字节相同。把下面的设置存为 clean.yaml，然后运行：",
         "settings": "设置",
         "versions": "版本", "more": "另有 {count} 项",
         "colon": "：", "file": "文件", "bytes": "字节",
@@ -97,7 +95,8 @@ def card(manifest: Mapping[str, Any], summary: Mapping[str, Any], config: CleanC
         read=number(documents["read"]),
         size=f"{summary['inputs']['bytes'] / 1e6:,.1f} MB",
     )
-    load = 'from datasets import load_dataset\n\ndata = load_dataset("parquet", data_files="documents/*.parquet")'
+    load = "from datasets import load_dataset\n\n"
+    load += 'data = load_dataset("parquet", data_files="documents/*.parquet")'
     parts = [
         f"---\n{_head(summary, t)}---\n\n# {t['title']}",
         about,
@@ -122,7 +121,7 @@ def _head(summary: Mapping[str, Any], t: Mapping[str, str]) -> str:
     head = {
         "pretty_name": t["title"],
         **({"language": languages} if languages else {}),
-        "size_categories": [next((name for bound, name in _SIZES if kept < bound), "n>1T")],
+        "size_categories": [_SIZES[min(max(len(str(kept)) - 3, 0), len(_SIZES) - 1)]],
         "task_categories": ["text-generation"],
         "configs": [
             {"config_name": "default", "data_files": [{"split": "train", "path": "documents/*.parquet"}]}
@@ -148,7 +147,7 @@ def _steps(summary: Mapping[str, Any], t: Mapping[str, str], lang: str) -> str:
 
 def _reasons(summary: Mapping[str, Any], t: Mapping[str, str], lang: str) -> str:
     ranked = _ranked(summary["reasons"])
-    rows = [(_plain(name), number(count), _plain(reason_text(name, lang))) for name, count in ranked.items()]
+    rows = [(_code(name), number(count), _cell(reason_text(name, lang))) for name, count in ranked.items()]
     return _table((t["reason"], t["count"], t["why"]), rows, t)
 
 
@@ -161,7 +160,7 @@ def _shares(counts: Mapping[str, int], t: Mapping[str, str]) -> str:
 def _columns(t: Mapping[str, str], lang: str) -> str:
     names = ("id", "origin", "text", "url", "source", "language", "date", "meta")
     table = _table((t["column"], t["meaning"]), [(f"`{name}`", t[name]) for name in names], t)
-    signals = [(f"`{name}`", _plain(signal_text(name, lang))) for name in ALL_SIGNALS]
+    signals = [(f"`{name}`", _cell(signal_text(name, lang))) for name in ALL_SIGNALS]
     return f"{table}\n\n{t['signals']}\n\n{_table((t['column'], t['meaning']), signals, t, len(signals))}"
 
 
@@ -187,8 +186,9 @@ def _reproduce(manifest: Mapping[str, Any], config: CleanConfig, t: Mapping[str,
     )
     command = f"corpus clean INPUT... --config clean.yaml{options} --out RUN"
     return (
-        f"{t['again_note']}\n\n{_fenced(command, 'sh')}\n\n{t['versions']}{t['colon']} {versions}\n\n"
-        f"<details>\n<summary>{t['settings']}: clean.yaml</summary>\n\n{_fenced(dump_yaml(settings), 'yaml')}\n\n</details>"
+        f"{t['again_note']}\n\n{_fenced(command, 'sh')}\n\n{t['versions']}{t['colon']}{versions}\n\n"
+        f"<details>\n<summary>{t['settings']}{t['colon']}clean.yaml</summary>\n\n"
+        f"{_fenced(dump_yaml(settings), 'yaml')}\n\n</details>"
     )
 
 
@@ -200,7 +200,7 @@ def _fenced(text: str, kind: str) -> str:
 
 
 def _table(
-    titles: tuple[str, ...], rows: list[tuple[str, ...]], t: Mapping[str, str], most: int = MOST_ROWS
+    titles: tuple[str, ...], rows: Sequence[tuple[str, ...]], t: Mapping[str, str], most: int = MOST_ROWS
 ) -> str:
     """Cells are Markdown already. Columns of numbers stand on the right."""
     if not rows:
@@ -217,6 +217,15 @@ def _plain(text: str) -> str:
     """Text that Markdown and HTML leave as it is, on one line."""
     safe = html.escape(" ".join(visible(text).split()), quote=False)
     return re.sub(r"([\\`*_{}\[\]()#+!|~$:])", r"\\\1", safe)
+
+
+def _cell(text: str) -> str:
+    """A text of ours in a table."""
+    return html.escape(text, quote=False).replace("|", r"\|")
+
+
+def _code(name: str) -> str:
+    return f"`{name}`" if re.fullmatch(r"[\w.]+", name) else _plain(name)
 
 
 def _ranked(counts: Mapping[str, int]) -> dict[str, int]:

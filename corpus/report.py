@@ -247,7 +247,7 @@ class _Report:
             else {key: kept.get(key, 0) + rejected.get(key, 0) for key in {**kept, **rejected}}
         )
         columns = [Column(self.t(first)), Column(self.t("kept"), numeric=True)]
-        columns += [Column(self.t("rejected"), numeric=True), Column(self.t("share"), numeric=True)]
+        columns += [Column(self.t("rejected"), numeric=True), Column(self.t("rate"), numeric=True)]
         rows: list[list[Content]] = []
         for name in list(_ranked(sums))[:MOST_ROWS]:
             parts = kept.get(name, 0), rejected.get(name, 0)

@@ -26,7 +26,7 @@ FEWEST_PARTS, MOST_PARTS = 8, 400  # looked through for them
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """One reason and what there is to know: `detail` like `0.21 > 0.15`, or a document and how similar it is."""
+    """One reason and its evidence: `detail` like `0.21 > 0.15`, or a document and how similar it is."""
 
     reason: str
     detail: str = ""
@@ -122,7 +122,7 @@ def draw(
 ) -> dict[str, list[Sample]]:
     """Up to ten documents for each reason (or `KEPT`), of which there are `wanted` in all.
 
-    Parts come in an order drawn from their names, documents in that of their ids, which are hashes: a fair draw.
+    A fair draw: parts come in an order drawn from their names, documents in that of their ids, hashes both.
     Those with one reason come first, for it is them that this reason decides about.
     """
     files = sorted(part_files(path, state), key=lambda file: hashlib.blake2b(file.name.encode()).digest())

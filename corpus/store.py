@@ -7,6 +7,7 @@ that cannot be cut (a gzip without members) takes no more than any other.
 """
 
 import hashlib
+import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -89,10 +90,14 @@ def _json(meta: dict[str, object]) -> str:
 
 
 def write_parquet(run: RunDir, name: str, frame: pl.DataFrame) -> dict[str, str]:
-    """Write one table; {name: sha256 of its bytes}."""
-    with atomic_write(run.file(name)) as file:
-        frame.write_parquet(file, compression="zstd", compression_level=3)
-    return {name: sha256_file(run.file(name))}
+    """Write one table; {name: sha256 of its bytes}.
+
+    It is made in memory first (some 20 MB for a full part): polars tells a full disk as a fault of the format.
+    """
+    table = io.BytesIO()
+    frame.write_parquet(table, compression="zstd", compression_level=3)
+    write_bytes(run.file(name), table.getvalue())
+    return {name: hashlib.sha256(table.getbuffer()).hexdigest()}
 
 
 class Save(PipelineStep):

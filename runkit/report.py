@@ -27,8 +27,8 @@ class Html:
 
 Content = str | int | float | Html
 
-# Controls, half characters, what reorders the text around it (Unicode UAX 9), separators that are no newline to
-# HTML, non-characters, and the tag characters in which text can be hidden.
+# Controls, half characters, what reorders the text around it (Unicode UAX 9), separators that are no newline
+# to HTML, non-characters, and the tag characters in which text can be hidden.
 _SPECIAL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef"
     "\ufffe\uffff\U000e0000-\U000e007f]"
@@ -267,8 +267,11 @@ def histogram(
             shape += f"V{_short(height)}H{_short(x[bin_ + 1])}"
         drawn.append(element("path", d=f"{shape}V{axis}Z", class_=kind))
     drawn.append(element("line", x1=0, x2=_WIDTH, y1=axis, y2=axis, class_="axis"))
-    for row, (mark, text) in enumerate(sorted(marks)):
-        at, y = _WIDTH * (mark - low) / span, _ROW * (row + 1) - 2
+    # Labels point inwards; the outer ones stand higher, so that no other line runs through them.
+    spots = [(_WIDTH * (mark - low) / span, text) for mark, text in marks]
+    spots.sort(key=lambda spot: -abs(spot[0] - _WIDTH / 2))
+    for row, (at, text) in enumerate(spots):
+        y = _ROW * (row + 1) - 2
         side = ("start", 4) if at < _WIDTH / 2 else ("end", -4)
         drawn.append(element("line", x1=at, x2=at, y1=y - 9, y2=axis + _HALF, class_="threshold"))
         drawn.append(element("text", text, x=at + side[1], y=y, text_anchor=side[0], class_="threshold"))

@@ -68,10 +68,11 @@ figure { margin: 0; background: var(--card); border: 1px solid var(--line); bord
   padding: 10px 14px 6px;
   display: flex; flex-direction: column; justify-content: space-between; }
 figcaption { font-size: 13px; line-height: 1.45; color: var(--soft); margin-bottom: 8px; }
+figcaption a { white-space: nowrap; }
 figcaption code { display: block; color: var(--ink); font-size: 13.5px; }
 .histogram { width: 100%; height: auto; overflow: visible; }
 .histogram text { font-size: 11.5px; fill: var(--soft); font-variant-numeric: tabular-nums; }
-.histogram text.threshold { fill: var(--mark); }
+.histogram text.threshold { fill: var(--mark); paint-order: stroke; stroke: var(--card); stroke-width: 3px; }
 line.axis { stroke: var(--soft); stroke-width: .6; }
 line.threshold { stroke: var(--mark); stroke-width: 1.3; stroke-dasharray: 4 2; }
 summary { cursor: pointer; }

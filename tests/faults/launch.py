@@ -5,6 +5,7 @@ imported the program (2 CPU seconds saved each time) and calls the script's own 
 counts of the suite affordable. With WENHAI_FULL=1 every start is a real one.
 """
 
+import importlib
 import multiprocessing
 import os
 import resource
@@ -26,6 +27,7 @@ SCRIPT = Path(sys.executable).parent / "corpus"
 DEADLINE_S = 100.0
 # `fast` spares ten times the CPU and nothing here depends on the quality of the text; small shards make many of them.
 FAST = ("-s", "extract.mode=fast", "-q")
+SHARDS = ("-s", "read.shard_mb=0.05")
 
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(["tests.faults.warm"])
@@ -95,6 +97,7 @@ class Setup:
     file_bytes: int | None = None  # RLIMIT_FSIZE
     env: tuple[tuple[str, str], ...] = ()
     cwd: Path = ROOT
+    module: str = "corpus.cli"  # another module with a `main`, for pipelines with a step more
 
 
 _started = 0
@@ -109,9 +112,11 @@ def start(arguments: Sequence[str | Path], streams: Path, setup: Setup | None = 
     base = streams / f"{_started:05}"
     words = [str(argument) for argument in arguments]
     if setup.real or setup.env or FULL:
+        own = setup.module == "corpus.cli"
+        program = [str(SCRIPT)] if own else [sys.executable, "-m", setup.module]
         with base.with_suffix(".out").open("wb") as out, base.with_suffix(".err").open("wb") as err:
             process = subprocess.Popen(
-                [str(SCRIPT), *words],
+                [*program, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -173,6 +178,4 @@ def _call(words: list[str], streams: str, setup: Setup, ready: Connection) -> No
     os.chdir(setup.cwd)
     _limit(setup.file_bytes)
     sys.argv = ["corpus", *words]
-    from corpus.cli import main
-
-    main()
+    importlib.import_module(setup.module).main()

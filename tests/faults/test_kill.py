@@ -2,44 +2,52 @@
 
 import signal
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.faults.kill import Killer, assert_same, tree
-from tests.faults.launch import FAST, FULL, Command, clean, start, until
+from tests.faults.launch import FAST, FULL, SHARDS, Command, clean, start, until
 from tests.faults.texts import Size, mixed_dump
 
 pytestmark = pytest.mark.timeout(3600 if FULL else 120)
 KILLS = 100 if FULL else 4
-SIZE = Size(5000, 2000, 300, 30) if FULL else Size(110, 160, 10, 12)
-SHARDS = ("-s", "read.shard_mb=0.4" if FULL else "read.shard_mb=0.05")
+LARGE = Size(5000, 2000, 300, 30)
+LARGE_SHARDS = ("-s", "read.shard_mb=0.4") if FULL else SHARDS
+
+
 
 
 @pytest.fixture(scope="module")
-def dump(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return mixed_dump(tmp_path_factory.mktemp("dump") / "mixed", 7, SIZE)
+def large(tmp_path_factory: pytest.TempPathFactory, dump: Path) -> Path:
+    """The dump of the full count: 20 MB."""
+    return mixed_dump(tmp_path_factory.mktemp("large") / "mixed", 7, LARGE) if FULL else dump
 
 
 @pytest.fixture(scope="module")
-def expected(dump: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def large_expected(large: Path, expected: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    if not FULL:
+        return expected
     out = tmp_path_factory.mktemp("whole") / "run"
-    clean([dump], out, *SHARDS, "--workers", "2")
+    clean([large], out, *LARGE_SHARDS, "--workers", "2")
     return tree(out)
 
 
-def begin(dump: Path, run: Path, workers: int) -> Command:
-    return start(["clean", dump, "--out", run, *FAST, *SHARDS, "--workers", str(workers)], run.parent / "streams")
+def begin(dump: Path, run: Path, workers: int, shards: Sequence[str] = SHARDS) -> Command:
+    words = ["clean", dump, "--out", run, *FAST, *shards, "--workers", str(workers)]
+    return start(words, run.parent / "streams")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_at_random_moments(
-    tmp_path: Path, dump: Path, expected: dict[str, str], workers: int
+    tmp_path: Path, large: Path, large_expected: dict[str, str], workers: int
 ) -> None:
-    killer = Killer(
-        lambda run: begin(dump, run, workers), tmp_path, seed=workers, span_s=8.0 if FULL else 0.6, workers=workers
-    )
-    landed = killer.kill(KILLS, expected)
+    def again(run: Path) -> Command:
+        return begin(large, run, workers, LARGE_SHARDS)
+
+    killer = Killer(again, tmp_path, seed=workers, span_s=8.0 if FULL else 0.6, workers=workers)
+    landed = killer.kill(KILLS, large_expected)
     assert len(landed) == KILLS
     print(f"\n{KILLS} kills, {workers} workers:", dict(Counter(landing.phase for landing in landed)))
 

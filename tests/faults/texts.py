@@ -126,6 +126,8 @@ def mixed_dump(folder: Path, seed: int, size: Size) -> Path:
         for number, page in enumerate(pages):
             file.write(member(warc_record(f"http://pages.example/{number}", page.encode())))
     write_jsonl(folder / "lines.jsonl", rng, size.jsonl, size.sentences)
+    with (folder / "lines.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"text": "cut\n')  # so that there is something in quarantine
     for number in range(size.files):
         page = html(rng, size.sentences, f"第{number}页")
         (folder / "html" / f"{number:04}.html").write_text(page, encoding="utf-8")
