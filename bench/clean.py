@@ -84,7 +84,7 @@ def main() -> None:
     for path in (call.dump, call.pages):
         if not path.is_file():
             parser.error(f"there is no {path}; give --dump and --pages")
-    texts = [json.loads(line)["text"] for line in call.pages.read_text(encoding="utf-8").splitlines()]
+    texts = [json.loads(line)["text"] for line in call.pages.read_text(encoding="utf-8").split("\n") if line]
     rows: dict[str, dict | None] = {}
     ours(call.dump)  # compiles
     clean_rounds: dict[str, list[dict | None]] = {"ours, fast": [], "datatrove, trafilatura": [], "datatrove, fast": []}

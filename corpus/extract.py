@@ -51,7 +51,57 @@ _BLANK = re.compile(r"[\s\x00\ufeff]*")
 _TAG_NAME = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:-]*)")
 # Void elements, those that HTML closes by itself, and inline ones, whose depth costs nothing.
 _SHALLOW = frozenset(
-    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr", "p", "li", "dt", "dd", "td", "th", "tr", "thead", "tbody", "tfoot", "option", "optgroup", "rp", "rt", "colgroup", "head", "body", "html", "a", "b", "i", "u", "s", "em", "strong", "small", "big", "font", "tt", "code", "nobr", "strike", "span", "script", "style"]
+    [
+        "area",
+        "base",
+        "br",
+        "col",
+        "embed",
+        "hr",
+        "img",
+        "input",
+        "link",
+        "meta",
+        "param",
+        "source",
+        "track",
+        "wbr",
+        "p",
+        "li",
+        "dt",
+        "dd",
+        "td",
+        "th",
+        "tr",
+        "thead",
+        "tbody",
+        "tfoot",
+        "option",
+        "optgroup",
+        "rp",
+        "rt",
+        "colgroup",
+        "head",
+        "body",
+        "html",
+        "a",
+        "b",
+        "i",
+        "u",
+        "s",
+        "em",
+        "strong",
+        "small",
+        "big",
+        "font",
+        "tt",
+        "code",
+        "nobr",
+        "strike",
+        "span",
+        "script",
+        "style",
+    ]
 )
 
 
@@ -137,16 +187,12 @@ def nesting_depth(html: str) -> int:
 
 def _long_tag_words(html: str) -> int:
     """Words inside very long tags, an upper bound of their attributes unless a quoted `>` hides some."""
-    if len(html) < LONG_TAG:
+    # A tag of LONG_TAG characters covers one of these steps whole; no other page is cut up.
+    step = LONG_TAG // 2
+    if all(html.find(">", start, start + step) >= 0 for start in range(0, len(html) - step, step)):
         return 0
-    pieces = html.split(">")
-    if max(map(len, pieces)) < LONG_TAG:
-        return 0
-    return sum(
-        len(piece[piece.rfind("<") + 1 :].split())
-        for piece in pieces
-        if len(piece) >= LONG_TAG and "<" in piece
-    )
+    tags = (piece[piece.rfind("<") + 1 :] for piece in html.split(">") if len(piece) >= LONG_TAG)
+    return sum(len(tag.split()) for tag in tags)
 
 
 def _parse(html: str) -> HTMLTree:

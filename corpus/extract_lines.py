@@ -1,10 +1,11 @@
 """The lines of a page in, the run of lines that is its main text out.
 
-In: what resiliparse's main-content rules leave of a page, as reduced HTML. Out: the lines to keep. Every line gets a
-score from its punctuation, its links and its wording; the article is the run of lines with the largest sum (Kadane's
-algorithm), so one good line between menus does not win and a short heading between paragraphs is not lost. The
-trade-off: one page has one run, so text that stands after a long list of links is given up; in return the step takes
-about 0.5 ms a page and lifts Chinese F1 by .09 over resiliparse alone (bench/extract.py).
+In: what resiliparse's main-content rules leave of a page, as reduced HTML. Out: the lines to keep. Every
+line gets a score from its punctuation, its links and its wording; the article is the run of lines with the
+largest sum (Kadane's algorithm), so one good line between menus does not win and a short heading between
+paragraphs is not lost. The trade-off: one page has one run, so text that stands after a long list of links
+is given up; in return the step takes 0.4 ms a page and lifts Chinese F1 from .82 to .94 and English from .86
+to .93 over resiliparse alone (bench/extract.py).
 """
 
 import re
@@ -56,33 +57,43 @@ _ENDING = 5  # characters; enough for a full stop and the quotes and brackets cl
 # Headings after which an article is over. Only generic words of the trade, no site's name or class.
 _AFTER = re.compile(
     r"[\s【\[(（▲■◆●►>|·*-]*(?:"
-    r"(?:相关|相關)(?:阅读|新闻|报道|文章|链接|专题|推荐|搜索|标签|资讯|閱讀|新聞|報導|連結|專題|推薦|搜尋|標籤)"
+    r"(?:相关|相關)(?:阅读|新闻|报道|文章|链接|专题|推荐|搜索|标签|资讯)"
+    r"|(?:相关|相關)(?:閱讀|新聞|報導|連結|專題|推薦|搜尋|標籤)"
     r"|[延相][伸关關](?:阅读|閱讀)|(?:推荐|推薦)(?:阅读|閱讀|文章|新闻|新聞)"
-    r"|(?:更多|热门|熱門|最新|精彩)(?:新闻|新聞|文章|精彩|推荐|推薦|相关|相關|评论|評論|回應|留言|内容|內容|专题)"
-    r"|猜你喜[欢歡]|[为為][您你]推[荐薦]|[您你]可能|其他人也|(?:网友|網友|全部|最新|我要|发表|發表|查看|精彩)(?:评论|評論|留言)"
-    r"|(?:评论|評論|留言)(?:列表|区|區|加载|\(\d|（\d)|我来说两句|我要说两句|文明上网|\d+ ?[条篇則][评回留跟]"
-    r"|上一[篇页頁則]|下一[篇页頁則]|(?:文章)?(?:关键[词字]|關鍵字|标签|標籤)[：:]|分享[到至給给]|赞助商|廣告贊助"
+    r"|(?:更多|热门|熱門|最新|精彩)(?:新闻|新聞|文章|精彩|推荐|推薦|相关|相關)"
+    r"|(?:更多|热门|熱門|最新|精彩)(?:评论|評論|回應|留言|内容|內容|专题)"
+    r"|猜你喜[欢歡]|[为為][您你]推[荐薦]|[您你]可能|其他人也|赞助商|廣告贊助"
+    r"|(?:网友|網友|全部|我要|发表|發表|查看)(?:评论|評論|留言)"
+    r"|(?:评论|評論|留言)(?:列表|区|區|加载|\(\d|（\d)|\d+ ?[条篇則][评回留跟]"
+    r"|我来说两句|我要说两句|文明上网|上一[篇页頁則]|下一[篇页頁則]"
+    r"|(?:文章)?(?:关键[词字]|關鍵字|标签|標籤)[：:]|分享[到至給给]"
     r"|.{0,10}(?:声明|聲明)[：:]|(?:版权|版權|免责|免責|特别|特別)[声聲]明"
     r"|(?:related|more|other|similar|popular|latest|recent|recommended|trending|top|featured) "
-    r"(?:articles?|stories|story|posts?|links?|news|topics?|content|coverage|from|on this|comments|headlines|videos)\b"
-    r"|share (?:this|on|via)\b|(?:leave|post|add|write|submit|view|read|please add|have) (?:a |an |your |all |\d+ )?"
-    r"(?:comments?|reply|replies|response)\b|(?:no |about |reader |user |\d+ )?(?:comments|responses)\b(?! (?:by|from|on))"
-    r"|you (?:may|might) (?:also|like)|read more\b|see also\b|tags?:|filed under|most (?:read|popular|viewed|commented)"
-    r"|sign up\b|newsletter|about the author|advertisement)",
+    r"(?:articles?|stories|story|posts?|links?|news|topics?|content|coverage|headlines|videos)\b"
+    r"|(?:related|more|other|similar|latest|recent|top) (?:from|on this|comments)\b"
+    r"|share (?:this|on|via)\b|(?:leave|post|add|write|submit|view|read|please add|have) "
+    r"(?:a |an |your |all |\d+ )?(?:comments?|reply|replies|response)\b"
+    r"|(?:no |about |reader |user |\d+ )?(?:comments|responses)\b(?! (?:by|from|on))"
+    r"|you (?:may|might) (?:also|like)|read more\b|see also\b|tags?:|filed under"
+    r"|most (?:read|popular|viewed|commented)|sign up\b|newsletter|about the author|advertisement)",
     re.IGNORECASE,
 )
+# Copyright and licence wording. Searched in lower case, and every branch opens with a letter: that lets
+# `re` skip ahead by first letters, which takes a third of the time.
+_NOTICE_WORDS = (
+    r"版权所有|版權所有|著作权所有|著作權所有|copyright|©|all rights reserved|icp备|icp備|icp證|icp证"
+)
+_NOTICE = re.compile(_NOTICE_WORDS)
 # Wording that is never the article, wherever it stands in a short line.
 _BOILERPLATE = re.compile(
-    r"版[权權]所有|著作[权權]所有|copyright|©|all rights reserved|ICP[备證证]|未[经經].{0,12}(?:授[权權]|[许許]可|同意)"
-    r"|[转轉][载載][请請]|不得[转轉][载載]|[责責]任?[编編][辑輯]?[：:]|责任编辑|責任編輯|[来來]源[：:]|字[号號體体][：: 大]"
-    r"|手机看新闻|位置[：:]|javascript|cookies?\b|\blog ?in\b|sign in\b|subscribe|follow us|terms of (?:use|service)"
-    r"|privacy policy|[点點][击擊](?:查看|登录|进入|下载|這裡|此处)|登[录錄入](?:[后後]|/|$)|[註注][册冊]|[举舉][报報]"
-    r"|二[维維][码碼]|扫一扫|掃描|客户端|[关關]注我[们們]|加入收藏|打印|列印|[转轉]寄|回[顶頂]部|返回(?:首页|顶部|列表)"
-    r"|违法和不良信息|不代表本|不构成.{0,6}投资|[风風][险險]自[担負负]|[仅僅]供.{0,6}[参參]考",
-    re.IGNORECASE,
-)
-_NOTICE = re.compile(
-    r"版[权權]所有|著作[权權]所有|copyright|©|all rights reserved|ICP[备備證证]", re.IGNORECASE
+    _NOTICE_WORDS + r"|未经.{0,12}(?:授权|许可|同意)|未經.{0,12}(?:授權|許可|同意)"
+    r"|转载请|轉載請|不得转载|不得轉載|责编[：:]|責編[：:]|编辑[：:]|編輯[：:]|责任编辑|責任編輯"
+    r"|来源[：:]|來源[：:]|字[号號體体][：: 大]|手机看新闻|位置[：:]|打印|列印|转寄|轉寄"
+    r"|点击(?:查看|登录|进入|下载|此处)|點擊(?:查看|進入|下載|這裡)|登[录錄入](?:[后後]|/|$)|注册|註冊"
+    r"|举报|舉報|二维码|二維碼|扫一扫|掃描|客户端|关注我们|關注我們|加入收藏|回顶部|回頂部"
+    r"|返回(?:首页|顶部|列表)|违法和不良信息|不代表本|不构成.{0,6}投资|不構成.{0,6}投資"
+    r"|风险自担|風險自負|仅供.{0,6}参考|僅供.{0,6}參考"
+    r"|javascript|cookies?\b|log ?in\b|sign in\b|subscribe|follow us|terms of (?:use|service)|privacy policy"
 )
 _SHORT = 80  # characters; real paragraphs talk about cookies and copyright too
 
@@ -121,7 +132,7 @@ def key(text: str) -> str:
 def line_score(line: Line, weights: Weights = DEFAULT) -> float:
     """How much a line speaks for (above 0) or against being article text."""
     text, size = line.text, units(line.text)
-    if len(text) < _SHORT and _BOILERPLATE.search(text):
+    if len(text) < _SHORT and _BOILERPLATE.search(text.lower()):
         return weights.boilerplate
     marks = len(_SENTENCE.findall(text))
     if line.link_share > weights.link_share and (marks < 2 or line.link_share > 0.8):
@@ -164,7 +175,7 @@ def with_votes(
 def is_notice(text: str) -> bool:
     """Whether at least half of a text stands in lines of copyright and licence wording."""
     lines = text.split("\n")
-    return 2 * sum(len(line) for line in lines if _NOTICE.search(line)) >= sum(map(len, lines))
+    return 2 * sum(len(line) for line in lines if _NOTICE.search(line.lower())) >= sum(map(len, lines))
 
 
 def best_run(scores: list[float]) -> tuple[int, int]:

@@ -170,10 +170,11 @@ class _Report:
 
     def _explained(self, reason: str) -> str:
         text = reason_text(reason, self.lang)
-        bounds = ["; ".join(line.text for line in self._lines(f"s_{reason.removeprefix('rules.')}"))]
-        if not reason.startswith("rules.") or not bounds[0]:
+        if not reason.startswith("rules."):
             return text
-        return text + ("" if self.lang == "zh" else " ") + self.t("bounds", bounds=bounds[0])
+        between, gap = ("；", "") if self.lang == "zh" else ("; ", " ")
+        bounds = between.join(line.text for line in self._lines(f"s_{reason.removeprefix('rules.')}"))
+        return text + gap + self.t("bounds", bounds=bounds) if bounds else text
 
     def _lines(self, signal: str) -> list[r.Line]:
         """The thresholds of a signal, languages with the same one together."""
@@ -184,7 +185,7 @@ class _Report:
                     if bound is not None:
                         lines.setdefault((sign, bound), []).append(rule.language or "*")
         return [
-            r.Line(bound, f"{', '.join(languages)} {sign} {number(bound)}")
+            r.Line(bound, f"{', '.join(languages)}\u00a0{sign}\u00a0{number(bound)}")
             for (sign, bound), languages in lines.items()
         ]
 
@@ -259,7 +260,8 @@ class _Report:
         for name, count in list(_ranked(counts).items())[:MOST_ROWS]:
             text = LABELS[self.lang].get(prefix + name, "") if prefix else ""
             rows.append([r.join(r.element("code", name), r.element("span", text, class_="why")), count])
-        columns = [Column(self.t(first)), Column(self.t("count"), numeric=True)]
+        unit = "places" if title == "masked" else "documents"
+        columns = [Column(self.t(first)), Column(self.t(unit), numeric=True)]
         return self._titled(title, columns, rows, len(counts))
 
     def _titled(self, title: str, columns: list[Column], rows: list[list[Content]], count: int) -> Html:
@@ -327,7 +329,8 @@ class _Report:
         details = {broken.reason: self._detail(broken) for broken in sample.broken}
         chips: list[Content] = [sample.language or "und"]
         if details.get(reason):
-            chips.insert(0, details[reason])
+            # The language and its certainty say the language once already.
+            chips = [details[reason], *(chips if reason != "language.not_kept" else [])]
         facts: list[tuple[str, Content]] = []
         if details:
             every = r.join(

@@ -97,7 +97,8 @@ summary { cursor: pointer; }
 .sample dl { display: grid; grid-template-columns: max-content 1fr; gap: 1px 14px; margin: 8px 0 2px;
   font-size: 13px; }
 .sample dt { color: var(--soft); } .sample dd { margin: 0; }
-@media (max-width: 560px) { td.w, th.w { display: none; } body { padding: 0 14px 40px;
+@media (max-width: 560px) { td.w, th.w { display: none; }
+  .funnel td.w, .funnel th.w { display: table-cell; min-width: 84px; } body { padding: 0 14px 40px;
   } h1 { font-size: 23px; margin-top: 24px; }
   .figures { grid-template-columns: 1fr 1fr; } .figures b { font-size: 20px; }
   .sample dl { grid-template-columns: 1fr; } .sample dd { margin-bottom: 4px; } }

@@ -163,33 +163,7 @@ def test_hostile_pages_return_in_time(name: str, mode: Mode) -> None:
 
 
 PIECES = st.sampled_from(
-    [
-        "<p>",
-        "</p>",
-        "<div class=post>",
-        "</div>",
-        "<table><tr><td>",
-        "<a href='x'>",
-        "</a>",
-        "<title>",
-        "<script>",
-        "&lt;",
-    ]
-    + [
-        "&#0;",
-        "<!--",
-        "-->",
-        "]]>",
-        "<svg><p>",
-        "<body>",
-        "</html>",
-        "<br>",
-        "\x00",
-        "\ud83d",
-        SENTENCE,
-        "<h1>题",
-        "上一篇：",
-    ]
+    ["<p>", "</p>", "<div class=post>", "</div>", "<table><tr><td>", "<a href='x'>", "</a>", "<title>", "<script>", "&lt;", "&#0;", "<!--", "-->", "]]>", "<svg><p>", "<body>", "</html>", "<br>", "\x00", "�", SENTENCE, "<h1>题", "上一篇："]
 )
 
 
