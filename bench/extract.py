@@ -1,12 +1,14 @@
 """Main-text extraction against reference texts: ours beside the libraries it is built from, in one run.
 
-In: a folder with {zh,en}.jsonl (id, url, html, text, set) and the pages as zstandard files. Out: a table, or one JSON
-object with `--json`. Score: both sides normalised alike, 4-grams (characters in Chinese, words in English) as
-multisets, precision and recall per page, F1 of their macro means. A page without output counts 0 in recall and is
-left out of precision. About 90 s of CPU for 543 pages; CPU milliseconds vary by a factor of 1.5 on a shared machine.
+In: a folder with {zh,en}.jsonl (id, url, html, text, set) and the pages as zstandard files. Out: a table, or
+one JSON object with `--json`. Score: both sides normalised alike, 4-grams (characters in Chinese, words in
+English) as multisets, precision and recall per page, F1 of their macro means. A page without output counts 0
+in recall and is left out of precision. About 70 s of CPU for 543 pages; on a shared machine CPU milliseconds
+vary by a factor of 1.5 from run to run, so compare within one run.
 """
 
 import argparse
+import gc
 import json
 import logging
 import re
@@ -139,6 +141,7 @@ EXTRACTORS: dict[str, Callable[[], Extractor]] = {
 def measure(samples: list[Sample], extractor: Extractor) -> dict[str, Tally]:
     """Tallies by language and by language/set. A peer's exception is a page without output."""
     tallies: dict[str, Tally] = defaultdict(Tally)
+    gc.freeze()  # nor is a walk over the benchmark's own references
     extractor(samples[0].html)  # imports and first-use tables are not a page's time
     for sample in samples:
         start = time.process_time()

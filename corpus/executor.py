@@ -8,7 +8,6 @@ left out with a reason. Marks are written by the pipeline's last step, so resumi
 """
 
 import ctypes
-import math
 import multiprocessing
 import os
 import signal
@@ -16,6 +15,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from multiprocessing.connection import Connection, wait
@@ -32,6 +32,8 @@ from runkit.errors import EnvironmentFault, UserError
 POLL_S = 0.2
 # A shard whose workers keep dying at ever other records is stopped after so many deaths.
 MOST_DEATHS = 100
+# Between records a worker only writes; a disk may be slow, but one that stands still this long is broken.
+MOST_REST_S = 600
 _PR_SET_PDEATHSIG = 1
 _SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
@@ -47,8 +49,8 @@ class _Worker:
 
     def suspect(self) -> tuple[int, bool] | None:
         """The record at hand, None between records; the worker has ended or hangs."""
-        place, clock, in_work, _ = self.beat
-        return None if place < 0 or math.isinf(clock) else (int(place), bool(in_work))
+        place, _, in_work, _ = self.beat
+        return None if place < 0 else (int(place), bool(in_work))
 
 
 @dataclass
@@ -144,10 +146,8 @@ class _Pool:
         worker.shard = shard
         worker.beat[:] = (-1, time.monotonic(), 0, 0)
         trouble = self.trouble.setdefault(shard, _Trouble())
-        try:
+        with suppress(OSError):  # it died while idle; `_look_after` sees that next
             worker.pipe.send((shard, trouble.left_out, trouble.deaths > 0))
-        except OSError:
-            pass  # it died while idle; `_look_after` sees that next
 
     def _look_after(self, worker: _Worker, queue: "deque[int]") -> None:
         shard = worker.shard
@@ -202,8 +202,11 @@ class _Pool:
             return
         if suspect is None:
             if reason == "worker.memory":
+                limit = self.executor.limits.memory_mb
+                raise EnvironmentFault(f"Shard {shard} needs more than worker.memory_mb = {limit}; raise it.")
+            if reason == "worker.timeout":
                 raise EnvironmentFault(
-                    f"Shard {shard} needs more than worker.memory_mb = {self.executor.limits.memory_mb}; raise it."
+                    f"Shard {shard} could not be written within {MOST_REST_S} s; is the disk stuck?"
                 )
             return
         if reason != "worker.died" or suspect == trouble.suspect:
@@ -241,7 +244,7 @@ def _work(
         beat[:] = (place, time.monotonic(), in_work, records)
 
     def pause() -> None:
-        beat[1] = math.inf
+        beat[0], beat[1] = -1, time.monotonic() + MOST_REST_S
 
     reader = executor.reader
     reader.beat, reader.rest = tell, pause

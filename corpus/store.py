@@ -25,7 +25,7 @@ from corpus.reading import ReadShard
 from corpus.signals import ALL_SIGNALS
 from corpus.steps import MAX_MEASURED, text_quality
 from corpus.urls import normalize_url
-from runkit.files import atomic_write, sha256_file, write_bytes
+from runkit.files import sha256_file, write_bytes
 from runkit.rundir import RunDir
 
 PART_CHARACTERS = 16_000_000
@@ -90,14 +90,18 @@ def _json(meta: dict[str, object]) -> str:
 
 
 def write_parquet(run: RunDir, name: str, frame: pl.DataFrame) -> dict[str, str]:
-    """Write one table; {name: sha256 of its bytes}.
-
-    It is made in memory first (some 20 MB for a full part): polars tells a full disk as a fault of the format.
-    """
+    """Write one table; {name: sha256 of its bytes}."""
     table = io.BytesIO()
     frame.write_parquet(table, compression="zstd", compression_level=3)
-    write_bytes(run.file(name), table.getvalue())
-    return {name: hashlib.sha256(table.getbuffer()).hexdigest()}
+    return _write(run, name, table)
+
+
+def _write(run: RunDir, name: str, made: io.BytesIO) -> dict[str, str]:
+    """Write what was made in memory (64 MB at most): given a file, on a full disk polars speaks of a bad format and
+    numpy of a short write, both without the system's error number, so that it could not be told from a bug."""
+    data = made.getvalue()
+    write_bytes(run.file(name), data)
+    return {name: hashlib.sha256(data).hexdigest()}
 
 
 class Save(PipelineStep):
@@ -141,12 +145,12 @@ class Save(PipelineStep):
             "bands": prints.bands,
             "offsets": prints.offsets,
         }
-        with atomic_write(self.run_dir.file(f"work/{name}.index.npz")) as file:
-            np.savez(file, **arrays)
-        with atomic_write(self.run_dir.file(f"work/{name}.shingles.npy")) as file:
-            np.save(file, prints.shingles)
-        for suffix in ("index.npz", "shingles.npy"):
-            outputs[f"work/{name}.{suffix}"] = sha256_file(self.run_dir.file(f"work/{name}.{suffix}"))
+        index = io.BytesIO()
+        np.savez(index, **arrays)
+        shingles = io.BytesIO()
+        np.save(shingles, prints.shingles)
+        outputs |= _write(self.run_dir, f"work/{name}.index.npz", index)
+        outputs |= _write(self.run_dir, f"work/{name}.shingles.npy", shingles)
         return outputs
 
     def _save_faults(self, rank: int) -> dict[str, str]:

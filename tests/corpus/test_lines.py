@@ -21,6 +21,11 @@ BOILERPLATE = [
     "我要评论（12）",
     "浏览次数：1024",
     "友情链接：甲网 乙网 丙网",
+    "您需要登录后才可以回帖 登录 | 立即注册",
+    "Archiver|手机版|小黑屋",
+    "关于我们 | 联系我们 | 网站地图",
+    "只看该作者",
+    "积分 1024",
     "Share this article",
     "Read more",
     "Leave a comment",
@@ -40,6 +45,9 @@ SENTENCES = [
     "We share this view with most of our colleagues in the field.",
     "广告业在过去十年里变化很大。",
     "第一章",
+    "请登录系统后查看自己的成绩，有疑问可以在三天内提出。",
+    "关于我们的童年",
+    "楼主说得对",
     "2024年3月5日",
 ]
 

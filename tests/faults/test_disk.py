@@ -14,7 +14,9 @@ from tests.faults.kill import assert_same, look, tree
 from tests.faults.launch import FAST, FULL, SHARDS, Ended, Setup, run
 
 pytestmark = pytest.mark.timeout(600 if FULL else 120)
-SENTENCE = re.compile(r"Error: Cannot write (\S+): (file too large|no space left on device) \((.*)\); free some space.*")
+SENTENCE = re.compile(
+    r"Error: Cannot write (\S+): (file too large|no space left on device) \((.*)\); free some space.*"
+)
 
 
 def go(dump: Path, out: Path, setup: Setup | None = None) -> Ended:
@@ -35,7 +37,9 @@ def assert_full(ended: Ended, out: Path) -> None:
 
 
 @pytest.mark.parametrize("file_bytes", [8_000, 45_000, 57_000])
-def test_files_that_may_not_grow(tmp_path: Path, dump: Path, expected: dict[str, str], file_bytes: int) -> None:
+def test_files_that_may_not_grow(
+    tmp_path: Path, dump: Path, expected: dict[str, str], file_bytes: int
+) -> None:
     """Whatever the first file above the limit is: a part, an index, a document file or a mark."""
     out = tmp_path / "run"
     assert_full(go(dump, out, Setup(file_bytes=file_bytes)), out)
@@ -72,7 +76,10 @@ def small_disk(tmp_path: Path) -> Iterator[Resize]:
     def resize(size: str) -> Path:
         options = f"size={size}" + (",remount" if os.path.ismount(place) else "")
         done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], capture_output=True, text=True, check=False
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", place],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode != 0:
             pytest.skip(f"this system mounts no tmpfs: {done.stderr.strip()}")
@@ -84,7 +91,9 @@ def small_disk(tmp_path: Path) -> Iterator[Resize]:
 
 
 @pytest.mark.parametrize("size", ["400k", "1600k"])
-def test_a_small_disk(tmp_path: Path, dump: Path, expected: dict[str, str], small_disk: Resize, size: str) -> None:
+def test_a_small_disk(
+    tmp_path: Path, dump: Path, expected: dict[str, str], small_disk: Resize, size: str
+) -> None:
     out = small_disk(size) / "run"
     words = ["clean", dump, "--out", out, *FAST, *SHARDS, "--workers", "2"]
     assert_full(run(words, tmp_path / "streams"), out)

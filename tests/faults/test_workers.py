@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from tests.faults.kill import assert_same
-from tests.faults.launch import FAST, FULL, SHARDS, Ended, Setup, run, start, until
+from tests.faults.launch import FAST, FULL, SHARDS, Ended, Setup, run, start
 from tests.faults.poison import DIES, GROWS, HANGS
 from tests.faults.texts import text
 
@@ -22,7 +22,9 @@ LIMITS = ("worker.record_timeout_s=3", "worker.memory_mb=450", "url.blocklist=fa
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_workers_killed_from_outside(tmp_path: Path, dump: Path, expected: dict[str, str], workers: int) -> None:
+def test_workers_killed_from_outside(
+    tmp_path: Path, dump: Path, expected: dict[str, str], workers: int
+) -> None:
     rng = random.Random(workers)
     landed = rounds = 0
     while landed < KILLS:
@@ -73,7 +75,11 @@ def pages(out: Path) -> dict[tuple[str, int], dict[str, object]]:
 
 def faults(out: Path) -> list[tuple[str, int, str]]:
     """(file, byte, reason) of what is in quarantine."""
-    lines = [line for file in sorted(out.glob("quarantine/*.jsonl")) for line in file.read_text("utf-8").splitlines()]
+    lines = [
+        line
+        for file in sorted(out.glob("quarantine/*.jsonl"))
+        for line in file.read_text("utf-8").splitlines()
+    ]
     return [(fault["file"], fault["offset"], fault["reason"]) for fault in map(json.loads, lines)]
 
 
@@ -99,7 +105,9 @@ def test_a_record_that_takes_its_worker_down(tmp_path: Path, where: str) -> None
         starts.append(starts[-1] + len(line))
     reasons = {DIES: "worker.died", HANGS: "worker.timeout", GROWS: "worker.memory"}
     name = "dump/lines.jsonl"
-    assert faults(tmp_path / "run") == [(name, starts[number], reasons[mark]) for number, mark in marks.items()]
+    assert faults(tmp_path / "run") == [
+        (name, starts[number], reasons[mark]) for number, mark in marks.items()
+    ]
     whole = undisturbed(tmp_path, SHARD, *LIMITS)
     assert pages(tmp_path / "run") == {key: row for key, row in whole.items() if key[1] not in marks}
 
@@ -118,7 +126,9 @@ def test_a_record_that_cannot_be_read(tmp_path: Path) -> None:
         ("dump/b.jsonl", "worker.unreadable"),
     ]
     assert found[0][1] > 0
-    expected = {("dump/a.jsonl", number) for number in range(11)} | {("dump/c.jsonl", number) for number in range(6)}
+    expected = {("dump/a.jsonl", number) for number in range(11)} | {
+        ("dump/c.jsonl", number) for number in range(6)
+    }
     assert set(pages(tmp_path / "run")) == expected
 
 
@@ -131,13 +141,3 @@ def test_a_small_memory_limit_is_no_fault_of_the_records(tmp_path: Path, dump: P
     )
     assert ended.code == 0, ended.err
     assert not [reason for _, _, reason in faults(tmp_path / "run") if reason.startswith("worker.")]
-
-
-def test_a_halted_worker_is_replaced(tmp_path: Path, dump: Path) -> None:
-    """SIGSTOP: a process that lives and does nothing is told by the clock of its record."""
-    words = ["clean", dump, "--out", tmp_path / "run", *FAST, *SHARDS, "--workers", "1"]
-    command = start([*words, "-s", "worker.record_timeout_s=2"], tmp_path / "streams")
-    until(lambda: any((tmp_path / "run").glob("work/*")) or command.ended(0), "a worker writes")
-    for pid in command.workers():
-        os.kill(pid, signal.SIGSTOP)
-    assert command.result().code == 0

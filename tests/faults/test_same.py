@@ -1,0 +1,49 @@
+"""Row 26: same inputs, config and seed: same bytes, whatever the number of workers and the hash seed of Python."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.kill import assert_same, identities, tree
+from tests.faults.launch import FULL, SHARDS, Setup, clean, run
+from tests.faults.texts import EXAMPLE
+
+pytestmark = pytest.mark.timeout(600 if FULL else 120)
+
+
+def test_same_call_twice_and_one_worker(tmp_path: Path, dump: Path, expected: dict[str, str]) -> None:
+    clean([dump], tmp_path / "again", *SHARDS, "--workers", "2")
+    assert_same(tmp_path / "again", expected)
+    clean([dump], tmp_path / "one", *SHARDS, "--workers", "1")
+    assert_same(tmp_path / "one", expected)
+
+
+def test_hash_seeds_in_the_best_mode(tmp_path: Path) -> None:
+    """The libraries behind `best` hold sets of strings; three real starts, one of them with one worker."""
+    trees = []
+    for seed, workers in (("0", "2"), ("1", "1"), ("2", "2")):
+        words = [
+            "clean",
+            EXAMPLE,
+            "--out",
+            tmp_path / seed,
+            "-q",
+            "-s",
+            "read.shard_mb=0.1",
+            "--workers",
+            workers,
+        ]
+        ended = run(words, tmp_path / "streams", Setup(env=(("PYTHONHASHSEED", seed),)))
+        assert ended.code == 0, ended.err
+        trees.append(tree(tmp_path / seed))
+    assert trees[0] == trees[1] == trees[2]
+
+
+def test_a_sample_depends_on_its_seed_alone(tmp_path: Path, dump: Path) -> None:
+    found = []
+    for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
+        clean([dump], tmp_path / name, *SHARDS, "--sample", "0.3", "--seed", seed)
+        found.append((tree(tmp_path / name), set(identities(tmp_path / name))))
+    assert found[0] == found[1]
+    assert found[0][1] != found[2][1]
+    assert 60 < len(found[0][1]) < 180  # 0.3 of 376
