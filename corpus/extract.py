@@ -50,6 +50,10 @@ THIN_TEXT = 50.0
 DROP_BEST = -12.0
 
 _BLANK = re.compile(r"[\s\x00\ufeff]*")
+# In main-content mode resiliparse drops every text node of one non-ASCII character, as if it were a bullet:
+# `「<b>文件</b>」`, `<b>爱</b>`, `在<a>北京</a>`. With a word joiner behind it the node stays; the joiner goes again.
+_LONE_CHARACTER = re.compile(r">\s*[^\x00-\x7f](?=\s*<)")
+_JOINER = "\u2060"
 _TAG_NAME = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:-]*)")
 # Void elements, those that HTML closes by itself, and inline ones, whose depth costs nothing.
 _VOID = "area base br col embed hr img input link meta param source track wbr"
@@ -81,6 +85,8 @@ def extract(html: str, mode: Mode = "best") -> Extracted:
         return Extracted("", None, refusal)
     if "\x00" in html:
         html = html.replace("\x00", "")
+    if not html.isascii():
+        html = _LONE_CHARACTER.sub(_pad, html)
     title: str | None = None
     try:
         tree = _parse(html)
@@ -90,6 +96,10 @@ def extract(html: str, mode: Mode = "best") -> Extracted:
     except _LibraryError:
         return Extracted("", title, "extractor_error")
     return Extracted(text, title, None if text else "no_main_text")
+
+
+def _pad(match: re.Match[str]) -> str:
+    return match.group() + _JOINER
 
 
 def _refusal(html: str, tags: int) -> str | None:
@@ -169,7 +179,7 @@ def _lines(tree: HTMLTree, main_content: bool) -> list[Line]:
             post_meta=False,
             comments=False,
         )
-    return parse_lines(reduced)
+    return parse_lines(reduced.replace(_JOINER, ""))
 
 
 def _fast(tree: HTMLTree, title: str | None) -> str:

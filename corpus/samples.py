@@ -2,7 +2,8 @@
 
 In: a run's folder and the rules of its config. Out: `Sample`s, each reason with the value that broke it and
 its bound. `draw` reads ids and reasons of at least 8 parts and of at most 400, and text only from the parts
-that it chose from. Price: a reason that none of 400 parts shows gets no sample; 400 parts take 1 s.
+that it chose from. Price: a reason that none of 400 parts shows gets no sample; to look through 400 parts of
+2,240 rejected documents takes 1.8 CPU seconds, and 0.1 where the first 8 show every reason.
 """
 
 import hashlib

@@ -1,7 +1,8 @@
-"""The harness that kills: start a command, kill it at seeded random moments, start it again, compare the bytes.
+"""The harness that kills: start a command, kill it at seeded random moments, start again, compare the bytes.
 
-In: a function that starts the command on a run directory. Out: one `Landing` for each kill that came before the end,
-with what lay in the directory at that moment. A finished directory is compared with an uninterrupted one, file by file.
+In: a function that starts the command on a run directory. Out: one `Landing` for each kill that came before
+the end, with what lay in the directory at that moment. A finished directory is compared with an uninterrupted
+one, file by file.
 """
 
 import hashlib
@@ -73,7 +74,10 @@ def look(run: Path) -> Landing:
 
 @dataclass
 class Killer:
-    """Kills until `wanted` have landed; `start(run)` starts the command, `span_s` is the longest wait before a kill."""
+    """Kills until `wanted` have landed.
+
+    `start(run)` starts the command; a kill waits at most `span_s` once the command has its directory.
+    """
 
     start: Callable[[Path], Command]
     folder: Path
@@ -100,11 +104,7 @@ class Killer:
         while True:
             command = self.start(run)
             if len(landed) < wanted:
-                # One in five at any moment from the start of the process on; the others once the directory is taken.
-                if rng.random() < 0.8:
-                    until(lambda: _taken(run) or command.ended(0), "the command takes its directory")
-                if not command.ended(rng.uniform(0, self.span_s)):
-                    command.send(signal.SIGKILL)
+                self._kill_at_random(command, run, rng)
             ended = command.result()
             assert ended.code in (0, -signal.SIGKILL), ended.err
             now = look(run)
@@ -116,14 +116,22 @@ class Killer:
             landed.append(now)
             before = now
 
+    def _kill_at_random(self, command: Command, run: Path, rng: random.Random) -> None:
+        # One in ten at any moment from the start of the process on, the others once the directory is its own.
+        if rng.random() < 0.9:
+            until(lambda: holds_lock(command, run) or command.ended(0), "the command takes its directory")
+        if not command.ended(rng.uniform(0, self.span_s)):
+            command.send(signal.SIGKILL)
 
-def _taken(run: Path) -> bool:
+
+def holds_lock(command: Command, run: Path) -> bool:
+    """Whether the lock is signed by this very command: a killed one leaves its signature."""
     lock = run / ".lock"
-    return lock.is_file() and lock.stat().st_size > 0
+    return lock.is_file() and lock.read_text().startswith(f"process {command.pid} ")
 
 
 def _nothing_redone(before: Landing, now: Landing) -> None:
-    """What was marked is not written again: its mark is the same file, or has gone for the mark of the next step."""
+    """What was marked is not done again: its mark is the same file, or went for that of the next step."""
     for name, was in before.finished.items():
         if name in now.finished:
             assert now.finished[name] == was, f"{name} was done again"

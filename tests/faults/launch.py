@@ -1,8 +1,8 @@
 """Start `corpus` in a session of its own, so that its whole group can be killed.
 
-Two ways, the same from outside. `REAL` starts the installed script. `FORKED` forks a prepared process that has only
-imported the program (2 CPU seconds saved each time) and calls the script's own entry point there: what makes the small
-counts of the suite affordable. With WENHAI_FULL=1 every start is a real one.
+Two ways, the same from outside: the installed script (`Setup(real=True)`), or a fork of a prepared process that
+has only imported the program (2 CPU seconds saved each time) and calls the script's own entry point. The second
+makes the small counts of the suite affordable; with WENHAI_FULL=1 every start is a real one.
 """
 
 import importlib
@@ -25,7 +25,7 @@ from tests.faults.texts import ROOT
 FULL = os.environ.get("WENHAI_FULL") == "1"
 SCRIPT = Path(sys.executable).parent / "corpus"
 DEADLINE_S = 600.0 if FULL else 100.0
-# `fast` spares ten times the CPU and nothing here depends on the quality of the text; small shards make many of them.
+# `fast` spares ten times the CPU, and nothing here depends on how good the text is. Small shards make many.
 FAST = ("-s", "extract.mode=fast", "-q")
 SHARDS = ("-s", "read.shard_mb=0.05")
 

@@ -1,4 +1,4 @@
-"""Wrong calls: one sentence on stderr that names the culprit, the right exit code, nothing on stdout, nothing written."""
+"""Wrong calls: one sentence on stderr that names the culprit, an exit code, nothing on stdout or disk."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Row 2: what is changed after "done" is noticed: rebuilt to the same bytes, or refused by name with exit 3."""
+"""Row 2: what changes after "done" is noticed: rebuilt to the same bytes, or refused by name with exit 3."""
 
 import shutil
 from collections.abc import Callable

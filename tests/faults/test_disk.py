@@ -1,4 +1,4 @@
-"""Row 11: the disk is full: exit 4 with the path and the bytes, what was finished stays, and the rest comes later."""
+"""Row 11: the disk is full: exit 4 with path and bytes, what was finished stays, and the rest comes later."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Rows 12 to 15 and 17 through the real command: a folder full of what a crawl can hold; the counts must add up."""
+"""Rows 12 to 15 and 17 through the whole command: a folder of what crawls hold; the counts must add up."""
 
 import gzip
 import json

@@ -15,7 +15,7 @@ STARTS = 20 if FULL else 6
 
 
 def test_racing_starts(tmp_path: Path, dump: Path, expected: dict[str, str]) -> None:
-    """The winner is halted as soon as it holds the lock, so that it cannot be done before the last one tries."""
+    """The winner is halted while it holds the lock, so that it cannot be done before the last one tries."""
     out = tmp_path / "run"
     words = ["clean", dump, "--out", out, *FAST, *SHARDS]
     commands = [start(words, tmp_path / "streams") for _ in range(STARTS)]

@@ -1,4 +1,4 @@
-"""Memory: five or ten times the input takes no more of it; deduplication takes at most 600 bytes a document."""
+"""Memory: ten times the input takes no more of it; deduplication takes at most 600 bytes a document."""
 
 import json
 import random
@@ -35,7 +35,8 @@ def write(name, count):
     bands = rng.integers(1, 2**63, (count, 14), dtype=np.uint64)
     bands[1::50], shingles[1::50] = bands[0::50], shingles[0::50]  # one in fifty is a copy of its neighbour
     np.savez(
-        folder / f"work/{name}.index.npz", row=np.arange(count), id=np.array([f"{name}{n:015}" for n in range(count)], "S24"),
+        folder / f"work/{name}.index.npz", row=np.arange(count),
+        id=np.array([f"{name}{n:015}" for n in range(count)], "S24"),
         url=rng.integers(1, 2**63, count, dtype=np.uint64), quality=rng.random(count, dtype=np.float32),
         exact=rng.integers(0, 2**63, (count, 2), dtype=np.uint64), bands=bands,
         offsets=np.arange(count + 1) * SHINGLES)
@@ -63,7 +64,7 @@ def peak_bytes(folder: Path, pages: int) -> int:
     folder.mkdir()
     write_jsonl(folder / "lines.jsonl", random.Random(pages), pages, 20)
     words = ["clean", folder / "lines.jsonl", "--out", folder / "run", *FAST, *SHARDS, "--workers", "1"]
-    # By way of a shell: the peak of a process begins with that of the one which forked it, and this one is large.
+    # By way of a shell: the peak of a process begins with the size of what forked it, and this one is large.
     shell = ["sh", "-c", '"$0" "$@"; exit $?', SCRIPT, *words]
     done = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Row 26: same inputs, config and seed: same bytes, whatever the number of workers and the hash seed of Python."""
+"""Row 26: same inputs, config and seed: same bytes, for any number of workers and any hash seed of Python."""
 
 from pathlib import Path
 

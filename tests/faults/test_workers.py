@@ -1,4 +1,4 @@
-"""Row 25: workers that are killed, hang or grow: the run goes on, and only the record at fault is left out."""
+"""Row 25: workers are killed, hang or grow: the run goes on, and only the record at fault is left out."""
 
 import json
 import os

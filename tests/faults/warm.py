@@ -1,4 +1,4 @@
-"""What a prepared process has done when `launch` forks the command from it: the imports and the compiled kernels."""
+"""What the prepared process of `launch` has done before it is forked: the imports, the compiled kernels."""
 
 import corpus.report
 import corpus.run  # noqa: F401
