@@ -4,8 +4,8 @@
 
 Four rows: the real command with `extract.mode=fast`, one worker (second start of the command, so that kernels are
 compiled); stock datatrove with Trafilatura; datatrove with the same extractor as ours; and the chain after extraction
-(language, signals, rules, personal data, MinHash signature) over the same Chinese texts on both sides. CPU seconds of
-the process and its children, start-up included, but for the chain. Medians over rounds; machines are noisy, ratios hold.
+(language, signals, rules, personal data, MinHash signature) over the same Chinese texts on both sides. CPU seconds
+of the process and its children, start-up included, but for the chain. Medians over rounds: machines are noisy.
 """
 
 import argparse

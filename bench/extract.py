@@ -93,9 +93,7 @@ def load(folder: Path) -> list[Sample]:
     for language in ("zh", "en"):
         for line in (folder / f"{language}.jsonl").read_text("utf-8").strip().split("\n"):
             row = json.loads(line)
-            data = (
-                zstandard.ZstdDecompressor().decompressobj().decompress((folder / row["html"]).read_bytes())
-            )
+            data = zstandard.ZstdDecompressor().decompressobj().decompress((folder / row["html"]).read_bytes())
             reference = ngrams(row["text"], language)
             samples.append(Sample(row["id"], language, row["set"], decode(data), reference))
     return samples
@@ -197,9 +195,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     args = parser.parse_args()
     if not all((args.data / f"{language}.jsonl").is_file() for language in ("zh", "en")):
-        print(
-            f"No pages in {args.data}: name a folder with zh.jsonl and en.jsonl by --data.", file=sys.stderr
-        )
+        print(f"No pages in {args.data}: name a folder with zh.jsonl and en.jsonl by --data.", file=sys.stderr)
         return 2
     logging.disable(logging.CRITICAL)  # the peers log every page they find hard
     results = run(load(args.data), Console(stderr=True))

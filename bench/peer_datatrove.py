@@ -2,9 +2,9 @@
 
     python bench/peer_datatrove.py clean DUMP {trafilatura|fast}     # WARC to documents, one process
     python bench/peer_datatrove.py chain TEXTS.jsonl                 # everything after extraction
-Prints one JSON line: documents, and CPU seconds of this process and its children, start-up included (`clean`) or of
-the chain's second pass alone (`chain`: models are loaded by then). Filters only mark here, so that every document goes the whole way, as it does
-on our side. Thresholds: FineWeb-2's for Mandarin; FineWeb-2 itself asks more of a page than this.
+Prints one JSON line: documents, and CPU seconds of this process and its children, start-up included (`clean`), or of
+the chain's second pass alone (`chain`: models are loaded by then). Filters only mark here, so that every document goes
+the whole way, as it does on our side. The thresholds are those of FineWeb-2 for Mandarin.
 """
 
 import functools
@@ -145,8 +145,6 @@ def time_chain(texts: Path) -> dict:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "clean":
-        outcome = clean(Path(sys.argv[2]), sys.argv[3])
-    else:
-        outcome = time_chain(Path(sys.argv[2]))
+    path = Path(sys.argv[2])
+    outcome = clean(path, sys.argv[3]) if sys.argv[1] == "clean" else time_chain(path)
     print(json.dumps(outcome))

@@ -69,7 +69,9 @@ def other_texts(data: Path, rng: random.Random) -> dict[str, list[str]]:
 def measure(data: Path, language: str) -> dict[str, dict]:
     rng = random.Random(5)
     folder = data / "pages"
-    pages = [json.loads(line) for line in (folder / f"{language}.jsonl").read_text(encoding="utf-8").split("\n") if line]
+    pages = [
+        json.loads(line) for line in (folder / f"{language}.jsonl").read_text(encoding="utf-8").split("\n") if line
+    ]
     good = [page["text"] for page in pages if len(page["text"]) >= SHORTEST[language]]
     rows = {"good, kept": share(good, kept=True)}
     if language == "zh":

@@ -123,9 +123,7 @@ def _head(summary: Mapping[str, Any], t: Mapping[str, str]) -> str:
         **({"language": languages} if languages else {}),
         "size_categories": [_SIZES[min(max(len(str(kept)) - 3, 0), len(_SIZES) - 1)]],
         "task_categories": ["text-generation"],
-        "configs": [
-            {"config_name": "default", "data_files": [{"split": "train", "path": "documents/*.parquet"}]}
-        ],
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "documents/*.parquet"}]}],
     }
     return dump_yaml(head)
 
@@ -181,9 +179,7 @@ def _reproduce(manifest: Mapping[str, Any], config: CleanConfig, t: Mapping[str,
     options = "".join(f" --{key} {run[key]}" for key in ("limit", "sample") if run.get(key) is not None)
     # What a worker may take is a matter of the machine and not of the data.
     settings = {key: value for key, value in plain(config).items() if key != "worker"}
-    versions = ", ".join(
-        f"{_plain(name)} {_plain(value)}" for name, value in sorted(manifest["versions"].items())
-    )
+    versions = ", ".join(f"{_plain(name)} {_plain(value)}" for name, value in sorted(manifest["versions"].items()))
     command = f"corpus clean INPUT... --config clean.yaml{options} --out RUN"
     return (
         f"{t['again_note']}\n\n{_fenced(command, 'sh')}\n\n{t['versions']}{t['colon']}{versions}\n\n"
@@ -205,9 +201,7 @@ def _table(
     """Cells are Markdown already. Columns of numbers stand on the right."""
     if not rows:
         return f"{t['none'].capitalize()}."
-    numeric = [
-        all(re.fullmatch(r"[<>]?[\d,.]+%?|–", row[column]) for row in rows) for column in range(len(titles))
-    ]
+    numeric = [all(re.fullmatch(r"[<>]?[\d,.]+%?|–", row[column]) for row in rows) for column in range(len(titles))]
     lines = [titles, tuple("---:" if right else "---" for right in numeric), *rows[:most]]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     return table + (f"\n\n{t['more'].format(count=number(len(rows) - most))}" if len(rows) > most else "")

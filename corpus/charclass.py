@@ -86,7 +86,7 @@ def hash_codes(codes: list[int]) -> int:
 def hash_set(values: list[int], dtype: type, multiplier: int) -> tuple[NDArray, NDArray[np.int64]]:
     """An open-addressing table (0 = empty, load ≤ 0.5) and the slot of each value."""
     bits = max(4, int(2 * len(values)).bit_length())
-    table = np.zeros(1 << bits, dtype)
+    table: NDArray = np.zeros(1 << bits, dtype)
     slots = np.zeros(len(values), np.int64)
     for index, value in enumerate(values):
         slot = (value * multiplier & 0xFFFFFFFFFFFFFFFF) >> (64 - bits)
@@ -128,7 +128,5 @@ def tables() -> Tables:
     for (codes, kind), slot in zip(folded, slots, strict=True):
         ids[slot] = kind
         first[codes[0]] = max(first[codes[0]], len(codes))
-    words, _ = hash_set(
-        [hash_codes([ord(c) for c in w]) for w in STOP_WORDS.split()], np.uint64, HASH_MULTIPLIER
-    )
+    words, _ = hash_set([hash_codes([ord(c) for c in w]) for w in STOP_WORDS.split()], np.uint64, HASH_MULTIPLIER)
     return Tables(character_classes(), flags, fold, rank, pairs, words, keys, ids, first)

@@ -30,11 +30,11 @@ class UrlConfig(Config):
 
     blocklist: bool = True
     """The list of 4.5 million domains that the datatrove package carries."""
-    domains: list[Path] = []
+    domains: list[Path] = Field([])
     """Own lists of domains, one a line; a domain covers its subdomains."""
-    urls: list[Path] = []
+    urls: list[Path] = Field([])
     """Own lists of whole URLs."""
-    words: list[Path] = []
+    words: list[Path] = Field([])
     """Own lists of words that no URL may contain."""
 
 

@@ -141,9 +141,7 @@ def _not_utf8(payload: bytes, declared: str | None) -> Decoded:
     best = _best(readings, declared)
     if best.share < _LIKELY:
         # One foreign byte may have shifted all pairs after it.
-        best = _best(
-            [_mended(payload, reading) for reading in readings if reading.bad * 10 <= reading.count], declared
-        )
+        best = _best([_mended(payload, reading) for reading in readings if reading.bad * 10 <= reading.count], declared)
     if best.share >= _LIKELY and (best.count > _FEW or declared in {None, "utf-8", best.encoding}):
         return _final(_mended(payload, best), declared)
     if declared == "utf-8" and utf8.bad <= 2:
@@ -253,9 +251,7 @@ def _mend(payload: bytes, codec: str) -> bytes:
         data, following = run.group(), payload[run.end() : run.end() + 1]
         if len(data) % 2 == 0 or following.isdigit() or (following and following[0] >= 0x40):
             continue
-        in_step, shifted = (
-            [_is_common(data[at : at + 2], codec) for at in range(o, len(data) - 1, 2)] for o in (0, 1)
-        )
+        in_step, shifted = ([_is_common(data[at : at + 2], codec) for at in range(o, len(data) - 1, 2)] for o in (0, 1))
         score = best = sum(shifted)
         place = 0
         for pair, (before, after) in enumerate(zip(in_step, shifted, strict=True), 1):
@@ -286,10 +282,7 @@ def _realigner(encoding: str) -> None:
             raise error
         start = error.start
         ways = [
-            sum(
-                character in _COMMON_SET
-                for character in error.object[place : place + 64].decode(codec, "ignore")
-            )
+            sum(character in _COMMON_SET for character in error.object[place : place + 64].decode(codec, "ignore"))
             for place in (start + 1, start + 2)
         ]
         skipped = error.object[start + 1 : start + 2]

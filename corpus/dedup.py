@@ -7,6 +7,7 @@ decides, union-find gathers. About 200 bytes a document in memory (shingles stay
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -76,7 +77,7 @@ def find_copies(run: RunDir, parts: Sequence[str], config: DedupConfig) -> pl.Da
     copies = np.flatnonzero(keeper != np.arange(count))
     kept = keeper[copies]
     names = ("", "dedup.url", "dedup.exact", "dedup.near")
-    similarity = [table.similarity(c, k) for c, k in zip(copies, kept, strict=True)]
+    similarity = [table.similarity(c, k) for c, k in zip(copies.tolist(), kept.tolist(), strict=True)]
     return pl.DataFrame(
         {
             "part": pl.Series([parts[part] for part in table.part[copies]], dtype=pl.String),
@@ -146,7 +147,9 @@ def _buckets(keys: NDArray[np.uint64], places: NDArray[np.int64]) -> Iterator[li
     """Places that share a key, best first, in buckets of two and more."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
-    edges = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1], [True]])) if len(keys) else []
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    if not len(keys):
+        return
+    edges = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1], [True]])).tolist()
+    for start, stop in pairwise(edges):
         if stop - start > 1:
             yield places[order[start:stop]].tolist()

@@ -1,10 +1,10 @@
 """Runs the pipeline's shards in worker processes, and outlives them.
 
-A subclass of datatrove's local executor with its own pool: datatrove's waits for ever when a worker is killed. Workers
-are forked after the imports (an import costs 1.5 s, a fork 20 ms) and take one shard at a time over a pipe. A worker
-that dies, hangs or grows too large is replaced and its shard begun again, now record by record, since among the pages of
-a batch nobody knows which one it was. A record that then takes its worker down twice, or once by time or memory, is
-left out with a reason. Marks are written by the pipeline's last step, so resuming asks only them.
+A subclass of datatrove's local executor with its own pool: datatrove's waits for ever when a worker is killed.
+Workers are forked after the imports (an import costs 1.5 s, a fork 20 ms) and take one shard at a time over a pipe.
+A worker that dies, hangs or grows too large is replaced and its shard begun again, now record by record, since
+among the pages of a batch nobody knows which one it was. A record that then crashes its worker, or takes too much
+time or memory, is left out with a reason. Marks are written by the pipeline's last step, so resuming asks only them.
 """
 
 import ctypes
@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 from datatrove.executor.local import LocalPipelineExecutor
@@ -30,6 +31,8 @@ from corpus.reading import UNREADABLE, ReadShard
 from runkit.errors import EnvironmentFault, UserError
 
 POLL_S = 0.2
+# So often in a row a worker must be killed at the same record, before the record is held to be the cause.
+KILLS_TO_BLAME = 3
 # A shard whose workers keep dying at ever other records is stopped after so many deaths.
 MOST_DEATHS = 100
 # Between records a worker only writes; a disk may be slow, but one that stands still this long is broken.
@@ -59,6 +62,7 @@ class _Trouble:
 
     deaths: int = 0
     suspect: tuple[int, bool] | None = None
+    times: int = 0  # that the suspect was at hand, one death after another
     left_out: dict[int, str] = field(default_factory=dict)
 
 
@@ -169,7 +173,9 @@ class _Pool:
             worker.process.kill()
             worker.process.join()
             self._drop(worker)
-            self._blame(shard, worker.suspect(), reason)
+            # SIGKILL comes from outside as well: from the system when memory runs out, or from a person.
+            proof = reason != "worker.died" or worker.process.exitcode != -signal.SIGKILL
+            self._blame(shard, worker.suspect(), reason, proof)
             queue.appendleft(shard)
 
     def _settle(self, worker: _Worker, shard: int, outcome: "UserError | str | int") -> None:
@@ -190,8 +196,8 @@ class _Pool:
             return "worker.memory"
         return None
 
-    def _blame(self, shard: int, suspect: tuple[int, bool] | None, reason: str) -> None:
-        """Note the death; leave the record out when it is proven: at once for time and memory, else on the second."""
+    def _blame(self, shard: int, suspect: tuple[int, bool] | None, reason: str, proof: bool) -> None:
+        """Note the death; leave the record out at once if that proves it, else when it is the third in a row."""
         trouble = self.trouble[shard]
         trouble.deaths += 1
         if trouble.deaths > MOST_DEATHS:
@@ -209,10 +215,11 @@ class _Pool:
                     f"Shard {shard} could not be written within {MOST_REST_S} s; is the disk stuck?"
                 )
             return
-        if reason != "worker.died" or suspect == trouble.suspect:
+        trouble.times = trouble.times + 1 if suspect == trouble.suspect else 1
+        trouble.suspect = suspect
+        if proof or trouble.times == KILLS_TO_BLAME:
             place, in_work = suspect
             trouble.left_out[place] = reason if in_work else UNREADABLE
-        trouble.suspect = suspect
 
     def _count(self, shard: int, record: int) -> None:
         before = self.counted.get(shard, 0)
@@ -270,7 +277,7 @@ def _work(
 def _resident_bytes(pid: int | None) -> int:
     """Memory of its own: mapped files, such as the list of domains, can be dropped by the system at any time."""
     try:
-        with open(f"/proc/{pid}/statm", "rb") as file:
+        with Path(f"/proc/{pid}/statm").open("rb") as file:
             _, resident, shared, *_ = map(int, file.read().split())
             return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError, ValueError):

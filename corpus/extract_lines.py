@@ -80,9 +80,7 @@ _AFTER = re.compile(
 )
 # Copyright and licence wording. Searched in lower case, and every branch opens with a letter: that lets
 # `re` skip ahead by first letters, which takes a third of the time.
-_NOTICE_WORDS = (
-    r"版权所有|版權所有|著作权所有|著作權所有|copyright|©|all rights reserved|icp备|icp備|icp證|icp证"
-)
+_NOTICE_WORDS = r"版权所有|版權所有|著作权所有|著作權所有|copyright|©|all rights reserved|icp备|icp備|icp證|icp证"
 _NOTICE = re.compile(_NOTICE_WORDS)
 # Wording that is never the article, wherever it stands in a short line.
 _BOILERPLATE = re.compile(
@@ -159,9 +157,7 @@ def line_scores(lines: list[Line], weights: Weights = DEFAULT) -> list[float]:
     return scores
 
 
-def with_votes(
-    lines: list[Line], scores: list[float], witness: str, weights: Weights = DEFAULT
-) -> list[float]:
+def with_votes(lines: list[Line], scores: list[float], witness: str, weights: Weights = DEFAULT) -> list[float]:
     """Join our scores with another extractor's output: a line found in `witness` gains, any other loses."""
     found = key(witness)
     joined = []
@@ -195,9 +191,7 @@ def heading_before(lines: list[Line], start: int, title: str | None, reach: int 
     window = range(start - 1, max(-1, start - 1 - reach), -1)
     wanted = key(title or "")
     fitting = [
-        index
-        for index in window
-        if len(name := key(lines[index].text)) >= max(4, 0.3 * len(wanted)) and name in wanted
+        index for index in window if len(name := key(lines[index].text)) >= max(4, 0.3 * len(wanted)) and name in wanted
     ]
     if fitting:
         return max(fitting, key=lambda index: (len(key(lines[index].text)), index))

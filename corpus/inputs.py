@@ -145,9 +145,7 @@ def _study(file: _Found, shard_bytes: int) -> tuple[InputFile, list[tuple[Part, 
         label = file.source if file.source is not None else stem(file.path)
         parts = [
             (
-                Part(
-                    file.path, file.name, label, format_name, compression, cut.start, cut.end, cut.first_line
-                ),
+                Part(file.path, file.name, label, format_name, compression, cut.start, cut.end, cut.first_line),
                 cut.size_bytes,
             )
             for cut in cuts
@@ -232,9 +230,7 @@ def _expand_url(url: str, label: str | None) -> Iterator[_Found]:
                 yield _Found(fs.unstrip_protocol(found), str(relative), label, False)
     elif not web and glob.has_magic(path):
         matches = sorted(
-            found
-            for found in fs.glob(path)
-            if not PurePosixPath(found).name.startswith(".") and not fs.isdir(found)
+            found for found in fs.glob(path) if not PurePosixPath(found).name.startswith(".") and not fs.isdir(found)
         )
         if not matches:
             raise UsageError(f"no file matches {url}")

@@ -281,10 +281,8 @@ def _capacity(length):
 
 
 @njit(cache=True)
-def measure(
-    codes, offsets, classes, flags, fold, rank, pairs, stop_words, lexicon_keys, lexicon_ids, lexicon_first
-):
-    """Signals of a batch. codes (N,) uint32, offsets (D + 1,) int64 → (D, 40) float32, columns as in `corpus.signals`."""
+def measure(codes, offsets, classes, flags, fold, rank, pairs, stop_words, lexicon_keys, lexicon_ids, lexicon_first):
+    """Signals of a batch: codes (N,) uint32, offsets (D + 1,) int64 → (D, 40) float32, as in `corpus.signals`."""
     documents = len(offsets) - 1
     out = np.zeros((documents, 40), np.float32)
     longest = 1

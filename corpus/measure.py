@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from corpus.charclass import tables
 from corpus.kernels import measure
 
+
 def to_codes(texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """Code points of all texts in one array (N,) uint32, and offsets (len(texts) + 1,) int64."""
     encoded = [text.encode("utf-32-le", "surrogatepass") for text in texts]

@@ -112,9 +112,7 @@ _DROPPED: Final = re.compile(
     r"<!--|<(ref|gallery|math|timeline|score|syntaxhighlight|imagemap|chem)\b[^<>]{0,500}>", re.IGNORECASE
 )
 _BRACES: Final = re.compile(r"\{\{|\}\}|\{\||\|\}")
-_MEDIA: Final = re.compile(
-    r"\[\[\s*(?:file|image|category|文件|檔案|档案|图像|圖像|分类|分類)\s*:", re.IGNORECASE
-)
+_MEDIA: Final = re.compile(r"\[\[\s*(?:file|image|category|文件|檔案|档案|图像|圖像|分类|分類)\s*:", re.IGNORECASE)
 _MAX_MEDIA: Final = 2_000  # each is looked at for 5,000 characters; real articles hold under 300
 _VARIANT: Final = re.compile(r"-\{(?:[A-Za-z]*\|)?([^{}]*)\}-")
 _LINK: Final = re.compile(r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]")

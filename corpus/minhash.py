@@ -24,7 +24,7 @@ _ADDENDS = _generator.integers(0, 2**32, BANDS * ROWS, dtype=np.uint32)
 
 @dataclass(frozen=True, slots=True)
 class Fingerprints:
-    """Of D documents: exact (D, 2) and bands (D, 14) uint64; shingles (S,) uint32, those of d at offsets[d]:offsets[d+1]."""
+    """Of D documents: exact (D, 2), bands (D, 14); shingles (S,), those of d at offsets[d] : offsets[d + 1]."""
 
     exact: NDArray[np.uint64]
     bands: NDArray[np.uint64]

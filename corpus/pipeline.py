@@ -1,8 +1,8 @@
 """The way of a page through `corpus clean`, as a literal list of datatrove steps. Read this first.
 
-A run has two passes. The workers push every shard through the list below, one shard at a time; each page comes out with
-its text, its signals and all reasons against it. Then, with all fingerprints at hand, `corpus/dedup.py` finds the copies
-and `corpus/finish.py` parts kept documents from rejected ones. `corpus/clean.py` drives both.
+A run has two passes. The workers push every shard through the list below, one shard at a time; each page comes out
+with its text, its signals and all reasons against it. Then, with all fingerprints at hand, `corpus/dedup.py` finds the
+copies and `corpus/finish.py` parts kept documents from rejected ones. `corpus/clean.py` drives both.
 """
 
 from datatrove.pipeline.base import PipelineStep

@@ -23,9 +23,7 @@ from runkit.source import Source
 from runkit.streams import Stream, StreamError, whole
 
 _HTML_MIMES: Final = frozenset({"text/html", "application/xhtml+xml"})
-_SNIFFED_MIMES: Final = frozenset(
-    {"", "application/octet-stream", "text/plain", "text/xml", "application/xml"}
-)
+_SNIFFED_MIMES: Final = frozenset({"", "application/octet-stream", "text/plain", "text/xml", "application/xml"})
 _WANTED: Final = _HTML_MIMES | _SNIFFED_MIMES | {"text/markdown", "text/x-markdown"}
 _HTML_HINT: Final = re.compile(rb"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 _MAX_META_CHARS: Final = 1_000
@@ -84,9 +82,7 @@ def _from_record(record: Record, part: Part, options: ReadOptions) -> Item:
     kind = record.type
     if kind == "response":
         if not record.headers.get("warc-target-uri", "").lower().strip("<").startswith(("http:", "https:")):
-            return Fault(
-                part.name, record.offset, None, "skip.scheme", record.headers.get("warc-target-uri", "")
-            )
+            return Fault(part.name, record.offset, None, "skip.scheme", record.headers.get("warc-target-uri", ""))
         response = parse_response(record.block, options.max_record_bytes, wanted=_WANTED)
         if response.status != 200:
             return Fault(part.name, record.offset, None, "skip.status", str(response.status))
@@ -96,9 +92,7 @@ def _from_record(record: Record, part: Part, options: ReadOptions) -> Item:
             charset = "utf-8"  # WET text is UTF-8 by its specification
         response = Response(200, mime, charset, record.block)
     else:
-        return Fault(
-            part.name, record.offset, None, f"skip.{kind}" if kind.isalpha() else "skip.unknown_type"
-        )
+        return Fault(part.name, record.offset, None, f"skip.{kind}" if kind.isalpha() else "skip.unknown_type")
     if response.mime not in _WANTED:
         return Fault(part.name, record.offset, None, "skip.mime", response.mime)
     if not response.body.strip():
@@ -109,9 +103,7 @@ def _from_record(record: Record, part: Part, options: ReadOptions) -> Item:
 def _page_of_record(record: Record, part: Part, response: Response, *, plain: bool) -> Item:
     head = response.body[:1024]
     html = not plain and (response.mime in _HTML_MIMES or _HTML_HINT.search(head) is not None)
-    if not html and (
-        response.mime in {"application/octet-stream", "text/xml", "application/xml"} or b"\0" in head
-    ):
+    if not html and (response.mime in {"application/octet-stream", "text/xml", "application/xml"} or b"\0" in head):
         return Fault(part.name, record.offset, None, "skip.mime", response.mime or "binary data")
     origin = f"{part.name}#{record.offset}" + (f"+{record.ordinal}" if record.ordinal else "")
     page = Page(
@@ -170,9 +162,7 @@ def _from_fields(fields: dict[str, Any], origin: str, source: str, options: Read
     if name not in fields:
         raise JsonLineError("field.missing", f"no field {name!r}")
     if not isinstance(value, str):
-        raise JsonLineError(
-            "field.not_text", f"{name!r} holds {'null' if value is None else type(value).__name__}"
-        )
+        raise JsonLineError("field.not_text", f"{name!r} holds {'null' if value is None else type(value).__name__}")
     if "\0" in value:
         raise JsonLineError("json.nul", f"{name!r} holds a NUL")
     url = fields.get(options.url_field)

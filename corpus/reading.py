@@ -70,7 +70,10 @@ class ReadShard(PipelineStep):
         """Whether reading on at `place` took the worker down; what is lost by that is one fault."""
         if self.left_out.get(place) != UNREADABLE:
             return False
-        detail = f"record {place % _PART + 1} from byte {part.start} on stops every worker; nothing between it and byte {part.end} is read"
+        detail = (
+            f"record {place % _PART + 1} from byte {part.start} on stops every worker; "
+            f"nothing between it and byte {part.end} is read"
+        )
         self.faults.append(Fault(part.name, offset, None, UNREADABLE, detail))
         return True
 
@@ -89,9 +92,7 @@ class ReadShard(PipelineStep):
     def _sampled(self, page: Page) -> bool:
         if self.sample is None:
             return True
-        digest = hashlib.blake2b(
-            page.id.encode(), digest_size=8, key=self.seed.to_bytes(8, "little")
-        ).digest()
+        digest = hashlib.blake2b(page.id.encode(), digest_size=8, key=self.seed.to_bytes(8, "little")).digest()
         return int.from_bytes(digest, "little") < self.sample * 2**64
 
 

@@ -25,9 +25,7 @@ SAMPLES_OPEN = 2  # of the samples of a reason
 MOST_ROWS = 20  # of a list of domains, files, languages
 
 
-def write_report(
-    run: RunDir, summary: dict[str, Any], total: dict[str, Any], config: CleanConfig, lang: str
-) -> None:
+def write_report(run: RunDir, summary: dict[str, Any], total: dict[str, Any], config: CleanConfig, lang: str) -> None:
     """Write both files."""
     write_text(run.file("report.html"), _Report(run, summary, total, config, lang).page())
     write_text(run.file("README.md"), card(run.manifest, summary, config, lang))
@@ -84,9 +82,7 @@ class _Report:
         figures = [
             r.Figure(self.t("documents_read"), self.read),
             r.Figure(self.t("documents_kept"), documents["kept"], share(documents["kept"], self.read)),
-            r.Figure(
-                self.t("characters_kept"), characters["kept"], share(characters["kept"], characters["read"])
-            ),
+            r.Figure(self.t("characters_kept"), characters["kept"], share(characters["kept"], characters["read"])),
             r.Figure(self.t("mean_length"), mean("kept"), self.t("rejected_mean", value=mean("rejected"))),
             r.Figure(self.t("copies"), copies, self.t("copies_note")),
             r.Figure(
@@ -120,9 +116,7 @@ class _Report:
             checks.append((self.reasons.get(name, 0) > least * read, key, self.reasons.get(name, 0), read))
         bytes_ = self.summary["flags"].get("charset.bad_bytes", 0)
         checks.append((bytes_ > 0.02 * read, "look_bytes", bytes_, read))
-        hints: list[Content] = [
-            self.t(key, share=percent(part, whole)) for hit, key, part, whole in checks if hit
-        ]
+        hints: list[Content] = [self.t(key, share=percent(part, whole)) for hit, key, part, whole in checks if hit]
         if most > 0.2 * kept and len(domains) > 1:
             hints.append(self.t("look_domain", share=percent(most, kept), domain=domain))
         for reason, count in _ranked(self.summary["only_reason"]).items():
@@ -134,8 +128,7 @@ class _Report:
     def funnel(self) -> Html:
         columns = [Column(self.t("step"))]
         columns += [
-            Column(self.t(key), numeric=True)
-            for key in ("documents", "lost", "share", "characters", "lost", "share")
+            Column(self.t(key), numeric=True) for key in ("documents", "lost", "share", "characters", "lost", "share")
         ]
         stages, before = [], self.summary["funnel"][0]
         first = before
@@ -147,9 +140,7 @@ class _Report:
             label = LABELS[self.lang].get(f"step.{stage['step']}", stage["step"])
             stages.append(r.Stage(label, stage["documents"], cells))
             before = stage
-        return r.section(
-            self.t("funnel"), r.funnel(columns, stages), name="funnel", note=self.t("funnel_note")
-        )
+        return r.section(self.t("funnel"), r.funnel(columns, stages), name="funnel", note=self.t("funnel_note"))
 
     def why(self) -> Html:
         if not self.reasons:
@@ -216,9 +207,7 @@ class _Report:
             caption += [" · ", r.link(f"reason-{reason}", rejects)]
         logarithmic = SCALES.get(signal, (0, 1, False))[2]
         edges = bin_edges(signal).tolist()
-        drawing = r.histogram(
-            edges, counts["kept"], counts["rejected"], lines, logarithmic=logarithmic, label=text
-        )
+        drawing = r.histogram(edges, counts["kept"], counts["rejected"], lines, logarithmic=logarithmic, label=text)
         return r.element("figure", r.element("figcaption", *caption), drawing)
 
     def origins(self) -> Html:
@@ -234,19 +223,13 @@ class _Report:
         if self.config.personal.mask:
             tables.append(self._list("masked", "kind", summary["masked"], "masked."))
         else:
-            tables.append(
-                r.element("div", r.element("h3", self.t("masked")), r.paragraph(self.t("masked_off")))
-            )
+            tables.append(r.element("div", r.element("h3", self.t("masked")), r.paragraph(self.t("masked_off"))))
         return r.section(self.t("origins"), r.element("div", *tables, class_="pair"), name="origins")
 
     def _split(self, title: str, first: str, counts: Mapping[str, Mapping[str, int]], by: str = "") -> Html:
         """Kept and rejected for each name, by one of them or by both together."""
         kept, rejected = counts["kept"], counts["rejected"]
-        sums = (
-            counts[by]
-            if by
-            else {key: kept.get(key, 0) + rejected.get(key, 0) for key in {**kept, **rejected}}
-        )
+        sums = counts[by] if by else {key: kept.get(key, 0) + rejected.get(key, 0) for key in {**kept, **rejected}}
         columns = [Column(self.t(first)), Column(self.t("kept"), numeric=True)]
         columns += [Column(self.t("rejected"), numeric=True), Column(self.t("rate"), numeric=True)]
         rows: list[list[Content]] = []
@@ -275,9 +258,7 @@ class _Report:
         for title, kind in (("quarantined", "quarantined"), ("skipped", "skipped")):
             rows: list[list[Content]] = [
                 [
-                    r.join(
-                        r.element("code", name), r.element("span", reason_text(name, self.lang), class_="why")
-                    ),
+                    r.join(r.element("code", name), r.element("span", reason_text(name, self.lang), class_="why")),
                     count,
                 ]
                 for name, count in _ranked(self.summary[kind]).items()
@@ -286,15 +267,11 @@ class _Report:
                 columns = [Column(self.t("reason")), Column(self.t("count"), numeric=True)]
                 parts.append(self._titled(title, columns, rows, len(rows)))
         if inputs["not_read"]:
-            left_out: list[list[Content]] = [
-                [file["path"], file["reason"]] for file in inputs["not_read"][:MOST_ROWS]
-            ]
+            left_out: list[list[Content]] = [[file["path"], file["reason"]] for file in inputs["not_read"][:MOST_ROWS]]
             columns = [Column(self.t("file")), Column(self.t("reason"))]
             parts.append(self._titled("files_not_read", columns, left_out, len(inputs["not_read"])))
         content: list[Content] = [r.element("div", *parts, class_="pair")] if parts else []
-        note = (
-            self.t("quarantined_note") if self.summary["quarantined"] else "" if parts else self.t("all_read")
-        )
+        note = self.t("quarantined_note") if self.summary["quarantined"] else "" if parts else self.t("all_read")
         return r.section(self.t("not_read"), *content, name="not-read", note=note)
 
     def kept_samples(self) -> Html:
@@ -333,9 +310,7 @@ class _Report:
             chips = [details[reason], *(chips if reason != "language.not_kept" else [])]
         facts: list[tuple[str, Content]] = []
         if details:
-            every = r.join(
-                *(r.element("div", f"{name}  {detail}".rstrip()) for name, detail in details.items())
-            )
+            every = r.join(*(r.element("div", f"{name}  {detail}".rstrip()) for name, detail in details.items()))
             facts.append((self.t("reasons_all"), every))
         facts += [(self.t("origin"), sample.origin), (self.t("source"), sample.source), ("id", sample.id)]
         if sample.date:

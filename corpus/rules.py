@@ -30,7 +30,9 @@ class Rule(Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if f"s_{self.signal}" not in ALL_SIGNALS:
-            raise ValueError(f"`signal` = {self.signal!r} is no signal; there are {', '.join(n[2:] for n in ALL_SIGNALS)}")
+            raise ValueError(
+                f"`signal` = {self.signal!r} is no signal; there are {', '.join(n[2:] for n in ALL_SIGNALS)}"
+            )
         if self.min is None and self.max is None:
             raise ValueError(f"rule `{self.signal}` has neither `min` nor `max`")
         if self.min is not None and self.max is not None and self.min > self.max:
@@ -59,7 +61,5 @@ class Rules:
                 if rule.language in (None, language)
             ]
         return [
-            reason
-            for column, reason, low, high in self._by_language[language]
-            if not low <= signals[column] <= high
+            reason for column, reason, low, high in self._by_language[language] if not low <= signals[column] <= high
         ]

@@ -56,9 +56,10 @@ def _note_usage(run: RunDir, spent: dict[str, float | int]) -> None:
 
 def _tell_outcome(call: CleanCall, summary: dict[str, Any], spent: dict[str, float | int]) -> None:
     documents, records = summary["documents"], summary["records"]
+    characters, seconds, cpu_seconds = summary["characters"]["kept"], spent["seconds"], spent["cpu_seconds"]
     say(
         f"{documents['read']:,} documents read, {documents['kept']:,} kept, {documents['rejected']:,} rejected; "
-        f"{summary['characters']['kept']:,} characters kept; {spent['seconds']:.1f} s, {spent['cpu_seconds']:.1f} CPU s."
+        f"{characters:,} characters kept; {seconds:.1f} s, {cpu_seconds:.1f} CPU s."
     )
     for reason, count in list(summary["reasons"].items())[:5]:
         say(f"  {count:>8,}  {reason}")

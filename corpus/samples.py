@@ -77,26 +77,18 @@ def _meta(text: str | None) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _broken(
-    reason: str, row: Mapping[str, Any], meta: Mapping[str, Any], rules: Sequence[Mapping[str, Any]]
-) -> Broken:
+def _broken(reason: str, row: Mapping[str, Any], meta: Mapping[str, Any], rules: Sequence[Mapping[str, Any]]) -> Broken:
     family, _, name = reason.partition(".")
     if family == "rules" and row.get(f"s_{name}") is not None:
         value = float(row[f"s_{name}"])
-        bounds = [
-            rule for rule in rules if rule["signal"] == name and rule["language"] in (None, row["language"])
-        ]
+        bounds = [rule for rule in rules if rule["signal"] == name and rule["language"] in (None, row["language"])]
         return Broken(reason, _beside(value, bounds))
     if family == "dedup" and isinstance(meta.get("duplicate_of"), str):
         similarity = meta.get("similarity")
-        return Broken(
-            reason, "", meta["duplicate_of"], similarity if isinstance(similarity, float | int) else 0.0
-        )
+        return Broken(reason, "", meta["duplicate_of"], similarity if isinstance(similarity, float | int) else 0.0)
     if reason == "language.not_kept":
         score = row.get("s_language_score")
-        return Broken(
-            reason, f"{row['language']} {score:.2f}" if score is not None else row["language"] or ""
-        )
+        return Broken(reason, f"{row['language']} {score:.2f}" if score is not None else row["language"] or "")
     if name == "error" and isinstance(meta.get("error"), str):
         return Broken(reason, meta["error"])
     return Broken(reason)
@@ -158,15 +150,11 @@ def _candidates(file: Path, state: str) -> pl.DataFrame:
     return frame.group_by("reasons", maintain_order=True).head(SAMPLES)
 
 
-def _read(
-    file: Path, state: str, rows: set[int], rules: Sequence[Mapping[str, Any]]
-) -> Iterator[tuple[int, Sample]]:
+def _read(file: Path, state: str, rows: set[int], rules: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Sample]]:
     columns = [*COLUMNS, "reasons"] if state == "rejected" else list(COLUMNS)
     # Twice what is shown, so that masking sees a number whole that the cut would halve.
     begin = pl.col("text").str.slice(0, 2 * SHORT_CHARACTERS)
-    frame = (
-        pl.scan_parquet(file).select(columns).with_row_index("row").filter(pl.col("row").is_in(sorted(rows)))
-    )
+    frame = pl.scan_parquet(file).select(columns).with_row_index("row").filter(pl.col("row").is_in(sorted(rows)))
     size = pl.col("text").str.len_chars().alias("size")
     for row in frame.with_columns(size, begin).collect().iter_rows(named=True):
         yield row["row"], to_sample(row, rules)

@@ -52,15 +52,11 @@ def open_run(path: Path) -> Run:
         if manifest["command"] != "corpus clean":
             raise KeyError
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is no run directory of `corpus clean`; give the folder named by --out."
-        ) from error
+        raise InputError(f"{path} is no run directory of `corpus clean`; give the folder named by --out.") from error
     try:
         summary = orjson.loads((path / "summary.json").read_bytes())
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"The run in {path} is not finished; run its `corpus clean` command again."
-        ) from error
+        raise InputError(f"The run in {path} is not finished; run its `corpus clean` command again.") from error
     return Run(path, rules, summary)
 
 
@@ -78,9 +74,7 @@ def find(run: Run, wanted: Wanted) -> Iterator[Sample]:
                 continue
             found = fitting.select(columns).slice(skip, left).collect()
         except (pl.exceptions.PolarsError, OSError) as error:
-            raise InputError(
-                f"Cannot read {file}; run the `corpus clean` command again to rebuild it."
-            ) from error
+            raise InputError(f"Cannot read {file}; run the `corpus clean` command again to rebuild it.") from error
         yield from (to_sample(row, run.rules) for row in found.iter_rows(named=True))
         skip, left = 0, left - len(found)
         if not left:
@@ -170,15 +164,11 @@ def _rendered(sample: Sample, place: int, grep: str | None, full: bool) -> str:
     from rich.text import Text
 
     parts = [(f"{place}. ", "bold"), (_line(sample.title) or "(no title)", "bold"), ("\n", "")]
-    parts.append(
-        (f"   {_line(' · '.join(filter(None, (sample.language, sample.source, sample.origin))))}\n", "dim")
-    )
+    parts.append((f"   {_line(' · '.join(filter(None, (sample.language, sample.source, sample.origin))))}\n", "dim"))
     if sample.url:
         parts.append((f"   {_line(sample.url)}\n", "cyan"))
     for broken in sample.broken:
-        detail = (
-            f"copy of {broken.copy_of}, {broken.similarity:.0%} alike" if broken.copy_of else broken.detail
-        )
+        detail = f"copy of {broken.copy_of}, {broken.similarity:.0%} alike" if broken.copy_of else broken.detail
         parts.append((f"   {_line(broken.reason)}", "red"))
         parts.append((f"  {_line(detail)}\n" if detail else "\n", ""))
     body, cut = (sample.text, False) if full else excerpt(sample.text, grep)

@@ -223,6 +223,4 @@ class MaskPersonal(PageStep):
 def text_quality(page: Page) -> float:
     """Which of two versions of a text is the better one: more of it in whole sentences, less furniture around."""
     s = page.signals
-    return float(
-        np.float32(s["s_chars"] * (0.5 + 0.5 * s["s_punct_line_share"]) * (1.0 - s["s_boilerplate_share"]))
-    )
+    return float(np.float32(s["s_chars"] * (0.5 + 0.5 * s["s_punct_line_share"]) * (1.0 - s["s_boilerplate_share"])))

@@ -11,6 +11,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import orjson
@@ -29,7 +30,7 @@ from runkit.files import sha256_file, write_bytes
 from runkit.rundir import RunDir
 
 PART_CHARACTERS = 16_000_000
-SCHEMA = {
+SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "id": pl.String,
     "origin": pl.String,
     "text": pl.String,
@@ -128,7 +129,9 @@ class Save(PipelineStep):
         outputs |= self._save_faults(rank)
         counts = Counter(fault.reason for fault in self.reader.faults)
         self.run_dir.mark(
-            f"work-{rank:05d}", outputs, {"parts": parts, "documents": documents, "faults": dict(sorted(counts.items()))}
+            f"work-{rank:05d}",
+            outputs,
+            {"parts": parts, "documents": documents, "faults": dict(sorted(counts.items()))},
         )
 
     def _save_part(self, name: str, pages: list[Page]) -> dict[str, str]:
@@ -136,7 +139,7 @@ class Save(PipelineStep):
         rows = [row for row, page in enumerate(pages) if not page.reasons]
         texts = [pages[row].text[:MAX_MEASURED] if self.with_shingles else "" for row in rows]
         prints = fingerprint(*to_codes(texts))
-        arrays = {
+        arrays: dict[str, Any] = {
             "row": np.array(rows, np.int64),
             "id": np.array([pages[row].id for row in rows], "S24"),
             "url": np.array([_url_hash(pages[row].url) for row in rows], np.uint64),

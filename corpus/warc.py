@@ -143,14 +143,8 @@ def _single(source: Source, offset: int, cap: int) -> tuple[Record, int] | None:
         return None
     headers = parse_headers(data[:head_size])
     length = headers.get("content-length", "")
-    body_end = (
-        head_size + 4 + int(length) if length.isascii() and length.isdigit() and len(length) < 12 else -1
-    )
-    if (
-        not head_size < body_end <= size
-        or body_end - head_size - 4 > cap
-        or size - body_end > MAX_BLANK_BYTES
-    ):
+    body_end = head_size + 4 + int(length) if length.isascii() and length.isdigit() and len(length) < 12 else -1
+    if not head_size < body_end <= size or body_end - head_size - 4 > cap or size - body_end > MAX_BLANK_BYTES:
         return None
     if data[body_end:].strip(b"\r\n"):
         return None
@@ -217,9 +211,7 @@ class _Cutter:
             if not (cross and self._continues()):
                 return False
             self._opened, self._crossed, self._at_end = self.next, True, False
-            self._member = open_member(
-                self._source, self.next, self._compression, dictionary=self._dictionary
-            )
+            self._member = open_member(self._source, self.next, self._compression, dictionary=self._dictionary)
 
     def _continues(self) -> bool:
         """Is the following member one that does not begin a record?"""
@@ -365,9 +357,7 @@ def _problem(headers: dict[str, str], block: bytes, clean: str) -> tuple[str, st
 def _swallows(block: bytes) -> bool:
     """Does a block without a digest hold what looks like the header of another record?"""
     found = block.find(NEXT_RECORD)
-    return (
-        found >= 0 and re.search(rb"\r\nWARC-Type:", block[found + 4 : found + MAX_HEADER_BYTES]) is not None
-    )
+    return found >= 0 and re.search(rb"\r\nWARC-Type:", block[found + 4 : found + MAX_HEADER_BYTES]) is not None
 
 
 def block_digest_agrees(headers: dict[str, str], block: bytes) -> bool | None:

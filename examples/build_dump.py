@@ -83,9 +83,7 @@ def response_record(entry: Entry, payload: bytes) -> bytes:
     label = f"; charset={entry['header']}" if entry["header"] else ""
     http = f"HTTP/1.1 200 OK\r\nContent-Type: text/html{label}\r\nContent-Length: {len(payload)}\r\n\r\n"
     extra = {"WARC-Target-URI": entry["url"], "WARC-Payload-Digest": sha1_label(payload)}
-    return warc_record(
-        "response", entry["date"], "application/http; msgtype=response", http.encode() + payload, extra
-    )
+    return warc_record("response", entry["date"], "application/http; msgtype=response", http.encode() + payload, extra)
 
 
 def warcinfo_record(name: str) -> bytes:

@@ -66,9 +66,7 @@ class Config(BaseModel):
 
     def conflict(self, first: str, second: str, rule: str) -> ValueError:
         """What a validator raises when two fields do not fit: names both, their values and the rule."""
-        return ValueError(
-            f"`{first}` = {getattr(self, first)!r} and `{second}` = {getattr(self, second)!r}: {rule}"
-        )
+        return ValueError(f"`{first}` = {getattr(self, first)!r} and `{second}` = {getattr(self, second)!r}: {rule}")
 
 
 class Setting(NamedTuple):
@@ -127,9 +125,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise UsageError(f"Cannot read the config {path}: {reason}; give an existing YAML file.") from error
     if len(raw) > MAX_CONFIG_BYTES:
-        raise UsageError(
-            f"{path} is larger than {MAX_CONFIG_BYTES // 1024} KB; a config is a short YAML file."
-        )
+        raise UsageError(f"{path} is larger than {MAX_CONFIG_BYTES // 1024} KB; a config is a short YAML file.")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -272,9 +268,7 @@ def _named_items(items: list[Any], parts: list[str], target: _Target) -> list[in
     if re.fullmatch(r"[0-9]{1,9}", head):
         if int(head) < len(items):
             return [int(head)]
-        raise UsageError(
-            f"-s {target[1]}: there is no item {head}; the list has {len(items)}, the first is 0."
-        )
+        raise UsageError(f"-s {target[1]}: there is no item {head}; the list has {len(items)}, the first is 0.")
     names = [_item_name(item) for item in items]
     found = [index for index, name in enumerate(names) if name == head]
     if not found:
@@ -393,8 +387,6 @@ def _type_text(annotation: Any, metadata: Sequence[Any] = ()) -> str:
             names.append(f"{getattr(origin, '__name__', str(origin))}[{inner}]")
         else:
             names.append("null" if kind in (None, type(None)) else getattr(kind, "__name__", str(kind)))
-    signs = [
-        (limit, name, sign) for limit in metadata for name, sign in _SIGNS.items() if hasattr(limit, name)
-    ]
+    signs = [(limit, name, sign) for limit in metadata for name, sign in _SIGNS.items() if hasattr(limit, name)]
     limits = [f" {sign} {getattr(limit, name)}" for limit, name, sign in signs]
     return " | ".join(dict.fromkeys(names)) + "".join(limits)

@@ -71,9 +71,7 @@ Set = Annotated[
     list[str] | None,
     typer.Option("-s", "--set", metavar="KEY=VALUE", help="Override one setting; repeatable."),
 ]
-Workers = Annotated[
-    int, typer.Option("--workers", min=1, help="Processes; the output is the same for any number.")
-]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes; the output is the same for any number.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Take the first N records only.")]
 Sample = Annotated[
     float | None, typer.Option("--sample", callback=_fraction, help="Take a fair part by hash, e.g. 0.01.")
@@ -84,9 +82,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to std
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
 Verbose = Annotated[
     int,
-    typer.Option(
-        "-v", "--verbose", count=True, callback=_note_verbosity, help="More detail; -vv: tracebacks."
-    ),
+    typer.Option("-v", "--verbose", count=True, callback=_note_verbosity, help="More detail; -vv: tracebacks."),
 ]
 
 
@@ -289,9 +285,7 @@ def _exit_code(error: BaseException) -> int:
 def _tell_environment(error: OSError) -> int:
     with suppress(OSError, ValueError):  # stdout may be what is full; then its buffer must not be tried again
         sys.stdout.flush()
-        place = (
-            os.fsdecode(error.filename) if error.filename is not None else "standard output or an open file"
-        )
+        place = os.fsdecode(error.filename) if error.filename is not None else "standard output or an open file"
         say(f"Error: {error.strerror}: {place}; free space or give permission, then run again.")
         return EnvironmentFault.exit_code
     _silence(sys.stdout.fileno())
@@ -319,9 +313,7 @@ def _tell_usage(error: Any) -> int:
 
 
 def _nearest_options(command: Any, option: str) -> list[str]:
-    known = [
-        flag for param in command.params for flag in (*param.opts, *param.secondary_opts) if flag[0] == "-"
-    ]
+    known = [flag for param in command.params for flag in (*param.opts, *param.secondary_opts) if flag[0] == "-"]
     long_options = [flag for flag in known if flag.startswith("--")]
     near = difflib.get_close_matches(option, long_options, 1, 0.6)
     return near or [flag for flag in long_options if flag[2:].startswith(option.lstrip("-")[:3])][:1]
@@ -362,9 +354,7 @@ def _on_sigterm(handler: Any) -> Any:
 
 def _secrets() -> list[str]:
     """Longest first: one secret may hold another."""
-    values = {
-        v for k, v in os.environ.items() if k.upper().endswith(("KEY", "TOKEN", "SECRET")) and len(v) >= 8
-    }
+    values = {v for k, v in os.environ.items() if k.upper().endswith(("KEY", "TOKEN", "SECRET")) and len(v) >= 8}
     return sorted(values, key=lambda value: (-len(value), value))
 
 

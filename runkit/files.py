@@ -89,9 +89,7 @@ def disk_fault(error: BaseException, path: Path, temp: Path, needed: int | None)
     advice = "give the folder write permission" if number in _ACCESS_ERRORS else "free some space"
     if number in {errno.EIO, errno.EROFS}:
         advice = "use another disk"
-    return EnvironmentFault(
-        f"Cannot write {path}: {os.strerror(number).lower()}{sizes}; {advice} and run again."
-    )
+    return EnvironmentFault(f"Cannot write {path}: {os.strerror(number).lower()}{sizes}; {advice} and run again.")
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:
@@ -212,9 +210,7 @@ def _fsync_folder(folder: Path) -> None:
         os.fsync(fd)
     except OSError as error:
         if error.errno != errno.EINVAL:  # some network file systems have no fsync for folders
-            raise EnvironmentFault(
-                f"Cannot write to {folder}: {error.strerror}; use another disk."
-            ) from error
+            raise EnvironmentFault(f"Cannot write to {folder}: {error.strerror}; use another disk.") from error
     finally:
         os.close(fd)
 

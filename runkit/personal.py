@@ -61,16 +61,12 @@ _LANDLINE_ABROAD = re.compile(
     r"[2-8](?:[0-9]{7}|[0-9]{6}|[0-9]{3}[ -][0-9]{4})(?![0-9])"
 )
 
-_BANK_CARD = re.compile(
-    r"[2456](?:[0-9]{15,18}|[0-9]{3}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?:\1[0-9]{1,3})?)(?![0-9])"
-)
+_BANK_CARD = re.compile(r"[2456](?:[0-9]{15,18}|[0-9]{3}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?:\1[0-9]{1,3})?)(?![0-9])")
 # UnionPay, Visa, Mastercard.
 _ISSUER = re.compile(r"62|4|5[1-5]|2(?:22[1-9]|2[3-9]|[3-6]|7[01]|720)")
 
 _EMAIL_LOCAL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._%+-]{0,62}[A-Za-z0-9_+-])?\Z")
-_EMAIL_DOMAIN = re.compile(
-    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+([A-Za-z]{2,18})(?![A-Za-z0-9_@])"
-)
+_EMAIL_DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+([A-Za-z]{2,18})(?![A-Za-z0-9_@])")
 # RFC 2606: never anyone's; and what follows an @ in file names and packages.
 _RESERVED = re.compile(r"(?:.*\.)?(?:example(?:\.(?:com|net|org|cn))?|test|invalid|localhost|local)", re.I)
 # git@host, and labels of Kotlin: this@Outer.field.

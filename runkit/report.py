@@ -60,9 +60,7 @@ def escape(text: str) -> str:
 
 def number(value: int | float) -> str:
     """`1,117`, `0.25`: thousands separated, at most four significant digits after none before the point."""
-    return (
-        f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-    )
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def percent(part: float, whole: float) -> str:
@@ -171,8 +169,7 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Content]], caption:
     """A table that scrolls by itself where the screen is too narrow for it."""
     classes = [" ".join(["n"] * column.numeric + ["w"] * column.wide) for column in columns]
     head = [
-        element("th", column.title, scope="col", class_=kind)
-        for column, kind in zip(columns, classes, strict=True)
+        element("th", column.title, scope="col", class_=kind) for column, kind in zip(columns, classes, strict=True)
     ]
     body = [
         element("tr", *(element("td", cell, class_=kind) for cell, kind in zip(row, classes, strict=True)))
@@ -251,9 +248,7 @@ def histogram(
     """
     position = math.log if logarithmic else float
     place = [position(edge) for edge in edges]
-    marks = [
-        (min(max(position(max(line.value, edges[0])), place[0]), place[-1]), line.text) for line in lines
-    ]
+    marks = [(min(max(position(max(line.value, edges[0])), place[0]), place[-1]), line.text) for line in lines]
     first, last = _shown(above, below, place, [mark for mark, _ in marks])
     low, span = place[first], place[last] - place[first]
     x = [_WIDTH * (value - low) / span for value in place]
@@ -294,9 +289,7 @@ def _shown(
     return max(0, min(first - 1, last - _FEWEST_BINS)), last
 
 
-def sample(
-    title: str, address: str, chips: Sequence[Content], text: str, facts: Sequence[tuple[str, Content]]
-) -> Html:
+def sample(title: str, address: str, chips: Sequence[Content], text: str, facts: Sequence[tuple[str, Content]]) -> Html:
     """A document's beginning, three lines of it until it is clicked; `facts` come with the rest."""
     head = [element("b", title, class_="raw")] if title else []
     head += [element("span", chip, class_="chip") for chip in chips]
@@ -309,9 +302,7 @@ def sample(
     return element("details", element("summary", *summary), element("dl", *listed), class_="sample")
 
 
-def page(
-    title: str, *content: Content, lang: str, subtitle: str = "", contents: str = "", foot: str = ""
-) -> str:
+def page(title: str, *content: Content, lang: str, subtitle: str = "", contents: str = "", foot: str = "") -> str:
     """The whole document. With `contents` (its title) the sections are listed below the headline."""
     body = join(*content)
     head = [element("h1", title), paragraph(subtitle, class_="note")]

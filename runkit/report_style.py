@@ -43,7 +43,8 @@ ul { padding-left: 20px; margin: 8px 0; }
 .scroll { overflow-x: auto; margin: 10px 0; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 caption { text-align: left; font-weight: 600; padding: 6px 0; }
-th { text-align: left; overflow-wrap: normal; font-weight: 500; color: var(--soft); font-size: 13px; vertical-align: bottom; }
+th { text-align: left; overflow-wrap: normal; font-weight: 500; color: var(--soft); font-size: 13px;
+  vertical-align: bottom; }
 th, td { padding: 5px 14px 5px 0; border-bottom: 1px solid var(--line); }
 td { vertical-align: top; unicode-bidi: isolate; overflow-wrap: break-word; }
 td:first-child { min-width: 150px; }
@@ -98,7 +99,8 @@ summary { cursor: pointer; }
   font-size: 13px; }
 .sample dt { color: var(--soft); } .sample dd { margin: 0; }
 @media (max-width: 560px) { td.w, th.w { display: none; }
-  th, td { padding-right: 9px; } th.n { white-space: normal; } td:first-child { min-width: 116px; }
+  th, td { padding-right: 8px; font-size: 13px; } th { font-size: 12px; }
+  th.n { white-space: normal; } td:first-child { min-width: 116px; }
   .funnel td.w, .funnel th.w { display: table-cell; min-width: 84px; } body { padding: 0 14px 40px;
   } h1 { font-size: 23px; margin-top: 24px; }
   .figures { grid-template-columns: 1fr 1fr; } .figures b { font-size: 20px; }

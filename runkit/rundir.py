@@ -114,9 +114,7 @@ class RunDir:
         self.damaged += faults
         if faults:
             return None
-        return Mark(
-            name, {output: entry["sha256"] for output, entry in body["outputs"].items()}, body["data"]
-        )
+        return Mark(name, {output: entry["sha256"] for output, entry in body["outputs"].items()}, body["data"])
 
     def forget(self, name: str) -> None:
         """Take the mark of `name` back, before its outputs are removed on purpose."""

@@ -189,9 +189,9 @@ class ZstdFrame:
         self._skip = source.read_at(offset, 4)[1:] == b"\x2a\x4d\x18"
         self._raw = _FrameBytes(source, offset, self._end)
         extra = zstandard.ZstdCompressionDict(dictionary) if dictionary else None
-        self._reader = zstandard.ZstdDecompressor(
-            dict_data=extra, max_window_size=MAX_WINDOW_BYTES
-        ).stream_reader(cast(BinaryIO, self._raw), read_size=FEED_BYTES, read_across_frames=False)
+        self._reader = zstandard.ZstdDecompressor(dict_data=extra, max_window_size=MAX_WINDOW_BYTES).stream_reader(
+            cast(BinaryIO, self._raw), read_size=FEED_BYTES, read_across_frames=False
+        )
 
     def pull(self) -> bytes:
         if self._skip:
@@ -209,9 +209,7 @@ class ZstdFrame:
         return self._end
 
 
-def open_member(
-    source: Source, offset: int, compression: str, end: int = -1, dictionary: bytes = b""
-) -> Member:
+def open_member(source: Source, offset: int, compression: str, end: int = -1, dictionary: bytes = b"") -> Member:
     """The member at `offset`; a plain range ends at `end` (the whole rest of the file by default)."""
     if compression == "zst":
         return ZstdFrame(source, offset, dictionary)
@@ -243,9 +241,7 @@ def head_of(source: Source, offset: int, compression: str, size: int = 512, dict
     return out[:size]
 
 
-def find_member(
-    source: Source, start: int, end: int, compression: str, accept: Accept, dictionary: bytes = b""
-) -> int:
+def find_member(source: Source, start: int, end: int, compression: str, accept: Accept, dictionary: bytes = b"") -> int:
     """The first position in [start, end) where a member begins that `accept` believes; `end` if none.
 
     Three magic bytes occur by chance once in 16 MB of compressed data, so every hit is tried by
@@ -310,9 +306,7 @@ class Stream:
         if padding and self._pos >= self._stop:
             self._member = PlainRange(self._source, self._stop, self._stop)
             return
-        raise StreamError(
-            garbage, f"{self._compression}.garbage", f"{self._pos - garbage} bytes between members"
-        )
+        raise StreamError(garbage, f"{self._compression}.garbage", f"{self._pos - garbage} bytes between members")
 
     def _resync(self) -> None:
         if not self._compression:

@@ -85,9 +85,7 @@ def told(faults: list[str]) -> str:
     return "\n" + "\n".join(faults)
 
 
-def functions(
-    tree: ast.AST, prefix: str = ""
-) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+def functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
     """Every function with its dotted name, nested ones too."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -120,9 +118,7 @@ def test_functions_are_short() -> None:
         for name, node in functions(parsed(path)):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             if lines > MAX_FUNCTION_LINES:
-                faults.append(
-                    f"{place(path, node.lineno)}: {name} has {lines} lines, at most {MAX_FUNCTION_LINES}"
-                )
+                faults.append(f"{place(path, node.lineno)}: {name} has {lines} lines, at most {MAX_FUNCTION_LINES}")
     assert not faults, told(faults)
 
 
@@ -162,9 +158,7 @@ def writes(call: ast.Call) -> str | None:
         return name
     if name in OPENERS or method == "open":
         position = 1 if name in OPENERS else 0
-        modes = [keyword.value for keyword in call.keywords if keyword.arg == "mode"] or call.args[position:][
-            :1
-        ]
+        modes = [keyword.value for keyword in call.keywords if keyword.arg == "mode"] or call.args[position:][:1]
         mode = modes[0].value if modes and isinstance(modes[0], ast.Constant) else ""
         if isinstance(mode, str) and len(mode) <= 3 and set(mode) & set("wax+"):
             return f"{name}(..., {mode!r})"
@@ -175,11 +169,7 @@ def safe_files(tree: ast.AST) -> set[str]:
     """Names that are safe to write into: files from `with atomic_write(...) as name`, or in memory."""
     names = set()
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.withitem)
-            and node.optional_vars
-            and "atomic_write(" in ast.unparse(node.context_expr)
-        ):
+        if isinstance(node, ast.withitem) and node.optional_vars and "atomic_write(" in ast.unparse(node.context_expr):
             names.add(ast.unparse(node.optional_vars))
         if isinstance(node, ast.Assign) and "BytesIO(" in ast.unparse(node.value):
             names |= {ast.unparse(target) for target in node.targets}
@@ -212,19 +202,10 @@ def test_one_place_writes_files() -> None:
     ("code", "found"),
     [
         *((code, True) for code in ("open(p, 'w')", "open(p, mode='ab')", "p.open('x')", "p.write_text('')")),
-        *(
-            (code, True)
-            for code in ("os.replace(a, b)", "a.replace(b)", "gzip.open(p, 'wb')", "np.save(p, x)")
-        ),
+        *((code, True) for code in ("os.replace(a, b)", "a.replace(b)", "gzip.open(p, 'wb')", "np.save(p, x)")),
         *((code, True) for code in ("os.open(p, os.O_WRONLY)", "p.open(mode='r+b')", "p.write_bytes(b'')")),
-        *(
-            (code, False)
-            for code in ("open(p)", "open(p, 'rb')", "p.open('rb')", "s.replace('a', 'b')", "f.write(b)")
-        ),
-        *(
-            (code, False)
-            for code in ("os.open(p, os.O_RDONLY)", "gzip.open('wax')", "RunDir.open(path, 'clean')")
-        ),
+        *((code, False) for code in ("open(p)", "open(p, 'rb')", "p.open('rb')", "s.replace('a', 'b')", "f.write(b)")),
+        *((code, False) for code in ("os.open(p, os.O_RDONLY)", "gzip.open('wax')", "RunDir.open(path, 'clean')")),
     ],
 )
 def test_the_search_for_writers_finds_them(code: str, found: bool) -> None:

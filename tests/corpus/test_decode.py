@@ -96,9 +96,7 @@ def test_an_overwritten_byte_does_not_shift_the_rest() -> None:
 
 
 def test_a_utf8_page_with_a_gbk_fragment_is_kept() -> None:
-    data = (
-        page(SIMPLIFIED[0] * 2, "utf-8").encode() + SIMPLIFIED[1][:60].encode("gbk") + SIMPLIFIED[2].encode()
-    )
+    data = page(SIMPLIFIED[0] * 2, "utf-8").encode() + SIMPLIFIED[1][:60].encode("gbk") + SIMPLIFIED[2].encode()
     got = decode(data, "utf-8", html=True)
     assert got.encoding == "utf-8" and got.flags == (BAD_BYTES,) and got.text.endswith(SIMPLIFIED[2])
 

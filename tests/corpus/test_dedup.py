@@ -13,7 +13,28 @@ from corpus.signals import ALL_SIGNALS
 from corpus.store import Save, part_name
 from runkit.rundir import RunDir
 
-WORDS = "渡口 船工 河水 村庄 赶集 清晨 傍晚 缆绳 木桩 客人 石桥 上游 水位 风向 孩子 书包 稻田 晒谷 屋檐 灯光".split()
+WORDS = [
+    "渡口",
+    "船工",
+    "河水",
+    "村庄",
+    "赶集",
+    "清晨",
+    "傍晚",
+    "缆绳",
+    "木桩",
+    "客人",
+    "石桥",
+    "上游",
+    "水位",
+    "风向",
+    "孩子",
+    "书包",
+    "稻田",
+    "晒谷",
+    "屋檐",
+    "灯光",
+]
 
 
 def article(seed: int, sentences: int = 30) -> str:

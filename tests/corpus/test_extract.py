@@ -32,8 +32,7 @@ BODY = [
 
 def chinese_news(paragraphs: list[str]) -> str:
     menu = "".join(
-        f'<li><a href="/{i}">{name}</a></li>'
-        for i, name in enumerate(["首页", "新闻", "财经", "体育", "娱乐"] * 4)
+        f'<li><a href="/{i}">{name}</a></li>' for i, name in enumerate(["首页", "新闻", "财经", "体育", "娱乐"] * 4)
     )
     related = "".join(f'<li><a href="/r{i}">另一条新闻的标题第{i}号</a></li>' for i in range(8))
     text = "".join(f"<p>　　{paragraph}</p>" for paragraph in paragraphs)

@@ -157,9 +157,7 @@ def test_cuts_cover_each_file_and_lie_at_records(tmp_path: Path, shard_bytes: in
             sizes = [part.end - part.start for part in parts]
             assert len(parts) > 2 and max(sizes) < 2.5 * shard_bytes, sizes
         if name == "c.jsonl":
-            assert [part.first_line for part in parts] == [
-                data.count(b"\n", 0, part.start) + 1 for part in parts
-            ]
+            assert [part.first_line for part in parts] == [data.count(b"\n", 0, part.start) + 1 for part in parts]
 
 
 def test_a_heap_of_comments_is_recognised_quickly(tmp_path: Path) -> None:
@@ -224,7 +222,5 @@ def test_planning_starts_no_threads_and_stays_light(tmp_path: Path) -> None:
         "import sys, os; from corpus.inputs import plan; plan([sys.argv[1]]);"
         "print(len(os.listdir('/proc/self/task')), *({'polars', 'fsspec', 'numpy'} & set(sys.modules)))"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
-    )
+    result = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["1"]

@@ -52,7 +52,12 @@ def test_bands_meet_as_often_as_the_formula_says() -> None:
 
 
 def test_exact_hash_ignores_layout_and_script_but_no_letter() -> None:
-    texts = ["春眠不觉晓，处处闻啼鸟。", "春眠不覺曉\n處處聞啼鳥", "春眠不觉晓，处处闻啼鸟。了", "处处闻啼鸟，春眠不觉晓。"]
+    texts = [
+        "春眠不觉晓，处处闻啼鸟。",
+        "春眠不覺曉\n處處聞啼鳥",
+        "春眠不觉晓，处处闻啼鸟。了",
+        "处处闻啼鸟，春眠不觉晓。",
+    ]
     exact = fingerprint(*to_codes(texts)).exact
     assert (exact[0] == exact[1]).all()
     assert (exact[0] != exact[2]).all()

@@ -44,9 +44,7 @@ def test_warc_pages_carry_what_the_record_says(tmp_path: Path) -> None:
     assert faults == []
     assert [page.origin for page in pages] == [f"crawl.warc.gz#{start}" for start in made.starts]
     assert {page.url: page.payload for page in pages} == made.payloads
-    assert {(page.source, page.kind, page.charset, page.date) for page in pages} == {
-        ("crawl", "html", "utf-8", DATE)
-    }
+    assert {(page.source, page.kind, page.charset, page.date) for page in pages} == {("crawl", "html", "utf-8", DATE)}
 
 
 def test_other_warc_records_are_counted(tmp_path: Path) -> None:
@@ -89,9 +87,7 @@ def test_other_warc_records_are_counted(tmp_path: Path) -> None:
 
 def test_records_of_one_member_have_different_origins(tmp_path: Path) -> None:
     path = tmp_path / "one.warc.gz"
-    path.write_bytes(
-        gzip.compress(b"".join(plain_record(f"http://a.example/{n}", b"<p>x</p>") for n in range(3)))
-    )
+    path.write_bytes(gzip.compress(b"".join(plain_record(f"http://a.example/{n}", b"<p>x</p>") for n in range(3))))
     pages, _ = read_all(path)
     assert [page.origin for page in pages] == ["one.warc.gz#0", "one.warc.gz#0+1", "one.warc.gz#0+2"]
 

@@ -24,9 +24,7 @@ from runkit.report import visible
 from tests.corpus.run_maker import Made, make, page
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None
-)
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 CHROMIUM_FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--no-proxy-server"),
@@ -222,14 +220,10 @@ def test_the_figures_are_those_of_the_run(tmp_path: Path) -> None:
 def test_samples_show_the_value_beside_its_bound(tmp_path: Path) -> None:
     made = small(tmp_path / "run")
     tree = parser.document_fromstring(made.html.encode())
-    chips = [
-        element.text_content() for element in tree.xpath("//section[@id='rejected']//span[@class='chip']")
-    ]
+    chips = [element.text_content() for element in tree.xpath("//section[@id='rejected']//span[@class='chip']")]
     assert {"80 < 120", "90 < 120", "0.25 > 0.18", "ja 0.93", "copy of abc123, 81% alike"} <= set(chips)
     for reason in made.summary["reasons"]:
-        assert tree.xpath(f"//section[@id='reasons']//a[@href='#reason-{reason.replace('_', '_5f_')}']"), (
-            reason
-        )
+        assert tree.xpath(f"//section[@id='reasons']//a[@href='#reason-{reason.replace('_', '_5f_')}']"), reason
         assert tree.xpath(f"//h3[@id='reason-{reason.replace('_', '_5f_')}']"), reason
     assert "13812345678" not in made.html and "&lt;PHONE&gt;" in made.html
     assert len(tree.xpath("//section[@id='kept']/details")) == 6
@@ -277,11 +271,7 @@ def reasons_in_the_sources() -> set[str]:
             if isinstance(value, str) and REASON.fullmatch(value):
                 found.add(value)
             # steps.py: `key` of a step, for its `.error`; extract.py: what follows `extract.`.
-            if (
-                file.name == "steps.py"
-                and isinstance(node, ast.Assign)
-                and ast.unparse(node.targets[0]) == "key"
-            ):
+            if file.name == "steps.py" and isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "key":
                 found.add(f"{ast.literal_eval(node.value)}.error")
             if file.name == "extract.py" and isinstance(node, ast.Return):
                 words = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant)]
@@ -318,9 +308,7 @@ def test_both_languages_say_everything() -> None:
 
 def test_the_card_can_be_loaded_and_run_again(tmp_path: Path) -> None:
     for lang in ("en", "zh"):
-        made = make(
-            tmp_path / lang, [[page(1), page(2, "rules.chars")]], lang=lang, settings=["extract.mode=fast"]
-        )
+        made = make(tmp_path / lang, [[page(1), page(2, "rules.chars")]], lang=lang, settings=["extract.mode=fast"])
         card = made.run.file("README.md").read_text("utf-8")
         head = yaml.safe_load(card.split("---\n")[1])
         assert head["language"] == ["zh"] and head["size_categories"] == ["n<1K"]
@@ -360,6 +348,4 @@ def test_documents_with_one_reason_come_first(tmp_path: Path) -> None:
     made = make(tmp_path / "run", [pages])
     drawn = samples.draw(made.run.path, [], "rejected", made.summary["reasons"])
     assert {len(sample.broken) for sample in drawn["rules.chars"]} == {1}
-    assert [sample.id for sample in drawn["rules.chars"]] == sorted(
-        sample.id for sample in drawn["rules.chars"]
-    )
+    assert [sample.id for sample in drawn["rules.chars"]] == sorted(sample.id for sample in drawn["rules.chars"])

@@ -97,9 +97,7 @@ def test_documents_come_in_the_order_of_the_input(run: Path, capsys: pytest.Capt
         (["--grep", ".*"], []),
     ],
 )
-def test_filters(
-    run: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: list[int]
-) -> None:
+def test_filters(run: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: list[int]) -> None:
     code, out, _ = shown(capsys, run, *arguments)
     assert code == 0 and numbers(out) == expected
 
@@ -173,17 +171,13 @@ def hostile(path: Path) -> Path:
     for number, text in enumerate(texts):
         fields = dict.fromkeys(("text", "url", "source", "language", "date"), f"{text} 尾{number}")
         fields["origin"] = f"{text}#{number}"
-        pages.append(
-            page(number, f"rules.{text}", "dedup.near", **fields, meta={"title": text, "duplicate_of": text})
-        )
+        pages.append(page(number, f"rules.{text}", "dedup.near", **fields, meta={"title": text, "duplicate_of": text}))
     make(path, [pages])
     return path
 
 
 @pytest.mark.parametrize("full", [[], ["--full"]])
-def test_nothing_commands_the_terminal(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], full: list[str]
-) -> None:
+def test_nothing_commands_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str], full: list[str]) -> None:
     run = hostile(tmp_path / "run")
     code, out, err = shown(capsys, run, "--rejected", "--limit", 100, *full)
     assert code == 0

@@ -114,10 +114,7 @@ def test_hosts_and_parents() -> None:
 def test_real_urls_keep_apart() -> None:
     """Different pages of one site must not fall together."""
     for name in ("zh", "en"):
-        urls = [
-            json.loads(line)["url"]
-            for line in (PAGES / f"{name}.jsonl").read_text("utf-8").strip().split("\n")
-        ]
+        urls = [json.loads(line)["url"] for line in (PAGES / f"{name}.jsonl").read_text("utf-8").strip().split("\n")]
         web = {url for url in urls if url and url.startswith("http")}
         keys = {normalize_url(url) for url in web}
         assert "" not in keys
@@ -147,9 +144,7 @@ def archive_lines() -> dict[str, list[str]]:
         return {name: file.read().decode().split("\n") for name, file in files.items() if file}
 
 
-def test_agrees_with_the_archive(
-    shipped: tuple[Blocklist, Path], archive_lines: dict[str, list[str]]
-) -> None:
+def test_agrees_with_the_archive(shipped: tuple[Blocklist, Path], archive_lines: dict[str, list[str]]) -> None:
     lists, _ = shipped
     rng = random.Random(5)
     for name, reason in (("domains", "url.domain"), ("urls", "url.url")):

@@ -285,9 +285,7 @@ def test_bombs_stay_small(tmp_path: Path, compression: str, bomb: str) -> None:
         "lying length": b"WARC/1.0\r\nWARC-Type: response\r\nContent-Length: 31000000\r\n\r\n",
         "long header": b"WARC/1.0\r\nWARC-Type: response\r\nX: ",
     }[bomb]
-    good = [
-        compressed(plain_record(f"http://site.example/{n}", b"<p>good</p>"), compression) for n in range(2)
-    ]
+    good = [compressed(plain_record(f"http://site.example/{n}", b"<p>good</p>"), compression) for n in range(2)]
     path = tmp_path / "bomb"
     path.write_bytes(good[0] + zeros(compression, size, head) + good[1])
     result = subprocess.run(
@@ -307,9 +305,7 @@ def test_the_largest_record_allowed_stays_under_the_memory_limit(tmp_path: Path)
     head = b"WARC/1.0\r\nWARC-Type: response\r\nContent-Length: %d\r\n\r\n"
     big = b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 31_000_000
     path = tmp_path / "big.warc.gz"
-    path.write_bytes(
-        b"".join(gzip.compress(head % len(block) + block + b"\r\n\r\n", 1) for block in (body, big, big))
-    )
+    path.write_bytes(b"".join(gzip.compress(head % len(block) + block + b"\r\n\r\n", 1) for block in (body, big, big)))
     result = subprocess.run(
         [sys.executable, "-c", MEMORY_PROBE, str(path), "gz"], capture_output=True, text=True, check=True
     )

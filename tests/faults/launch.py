@@ -1,8 +1,8 @@
 """Start `corpus` in a session of its own, so that its whole group can be killed.
 
-Two ways, the same from outside: the installed script (`Setup(real=True)`), or a fork of a prepared process that
-has only imported the program (2 CPU seconds saved each time) and calls the script's own entry point. The second
-makes the small counts of the suite affordable; with WENHAI_FULL=1 every start is a real one.
+Two ways, the same from outside: the installed script (`Setup(real=True)`), or a fork of a prepared process
+that has only imported the program (2 CPU seconds saved each time) and calls the script's own entry point. The
+second makes the small counts of the suite affordable; with WENHAI_FULL=1 every start is a real one.
 """
 
 import importlib

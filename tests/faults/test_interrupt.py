@@ -11,7 +11,7 @@ from tests.faults.kill import assert_same
 from tests.faults.launch import FAST, FULL, SHARDS, Command, start, until
 
 pytestmark = pytest.mark.timeout(3600 if FULL else 120)
-TIMES = 50 if FULL else 3
+TIMES = 50 if FULL else 2
 CODES = {signal.SIGINT: (130, "Interrupted."), signal.SIGTERM: (143, "Terminated.")}
 
 

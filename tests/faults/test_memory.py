@@ -12,10 +12,10 @@ from tests.faults.launch import DEADLINE_S, FAST, FULL, SCRIPT
 from tests.faults.texts import ROOT, write_jsonl
 
 pytestmark = pytest.mark.timeout(1800 if FULL else 120)
-PAGES, TIMES = (8_000, 10) if FULL else (900, 5)
+PAGES, TIMES = (8_000, 10) if FULL else (600, 5)
 DOCUMENTS = 100_000 if FULL else 20_000
 BYTES_A_DOCUMENT = 600
-SHARDS = ("-s", "read.shard_mb=1")
+SHARDS = ("-s", "read.shard_mb=0.5")
 
 FIND_COPIES = """
 import sys

@@ -19,9 +19,9 @@ def test_same_call_twice_and_one_worker(tmp_path: Path, dump: Path, expected: di
 
 
 def test_hash_seeds_in_the_best_mode(tmp_path: Path) -> None:
-    """The libraries behind `best` hold sets of strings; three real starts, one of them with one worker."""
+    """The libraries behind `best` hold sets of strings; each seed needs a start of its own."""
     trees = []
-    for seed, workers in (("0", "2"), ("1", "1"), ("2", "2")):
+    for seed, workers in (("0", "2"), ("1", "1"), ("2", "2"))[: 3 if FULL else 2]:
         words = [
             "clean",
             EXAMPLE,
@@ -36,7 +36,7 @@ def test_hash_seeds_in_the_best_mode(tmp_path: Path) -> None:
         ended = run(words, tmp_path / "streams", Setup(env=(("PYTHONHASHSEED", seed),)))
         assert ended.code == 0, ended.err
         trees.append(tree(tmp_path / seed))
-    assert trees[0] == trees[1] == trees[2]
+    assert trees.count(trees[0]) == len(trees)
 
 
 def test_a_sample_depends_on_its_seed_alone(tmp_path: Path, dump: Path) -> None:
@@ -46,4 +46,4 @@ def test_a_sample_depends_on_its_seed_alone(tmp_path: Path, dump: Path) -> None:
         found.append((tree(tmp_path / name), set(identities(tmp_path / name))))
     assert found[0] == found[1]
     assert found[0][1] != found[2][1]
-    assert 60 < len(found[0][1]) < 180  # 0.3 of 376
+    assert 40 < len(found[0][1]) < 120  # 0.3 of 262

@@ -170,8 +170,7 @@ def test_missing_and_several_faults_are_named() -> None:
 
 
 BOMB = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
-    b"%c: &%c [%s]\n" % (name, name, b",".join([b"*%c" % (name - 1)] * 9))
-    for name in range(ord("b"), ord("k"))
+    b"%c: &%c [%s]\n" % (name, name, b",".join([b"*%c" % (name - 1)] * 9)) for name in range(ord("b"), ord("k"))
 )
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256))
 
@@ -260,9 +259,7 @@ VALUES = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(st.dictionaries(st.sampled_from(["a", "文", "no", "1", "~", ""]), VALUES, max_size=4))
-def test_what_is_dumped_reads_back_the_same(
-    tmp_path_factory: pytest.TempPathFactory, value: dict[str, Any]
-) -> None:
+def test_what_is_dumped_reads_back_the_same(tmp_path_factory: pytest.TempPathFactory, value: dict[str, Any]) -> None:
     file = tmp_path_factory.getbasetemp() / "dumped.yaml"
     text = dump_yaml(value)
     file.write_bytes(text.encode())

@@ -135,9 +135,7 @@ def test_help_is_quick_and_loads_nothing_heavy(script: str, arguments: list[str]
         (["clean", "--\x1b[31mbad"], ["No such option"]),
     ],
 )
-def test_usage_errors_exit_2_in_one_line(
-    script: str, tmp_path: Path, arguments: list[str], words: list[str]
-) -> None:
+def test_usage_errors_exit_2_in_one_line(script: str, tmp_path: Path, arguments: list[str], words: list[str]) -> None:
     done = fork(script, tmp_path, *arguments)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1 and "\x1b" not in done.stderr
@@ -230,9 +228,7 @@ def test_json_is_one_object_without_the_key(script: str, tmp_path: Path) -> None
     }
 
 
-def test_progress_without_a_terminal_is_silent_or_plain(
-    script: str, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_progress_without_a_terminal_is_silent_or_plain(script: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(script, "work").stderr == ""  # over before ten seconds have passed
     now = [0.0]
     with console.progress("read \x1b[31m文", total=100, unit="pages", clock=lambda: now[0]) as advance:
@@ -295,9 +291,7 @@ def test_printable(text: str, shown: str) -> None:
 def test_printable_leaves_no_control(text: str) -> None:
     shown = console.printable(text)
     controls = [c for c in shown if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t"]
-    reorder = [
-        c for c in shown if unicodedata.bidirectional(c) in ("LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI")
-    ]
+    reorder = [c for c in shown if unicodedata.bidirectional(c) in ("LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI")]
     assert controls == [] and reorder == []
     assert console.printable(shown) == shown
 

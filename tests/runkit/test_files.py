@@ -53,9 +53,7 @@ def test_file_appears_whole_and_nothing_else_does(tmp_path: Path) -> None:
     assert [path.name for path in target.parent.iterdir()] == ["文.bin"]
 
 
-@pytest.mark.parametrize(
-    "error", [ValueError("mine"), KeyboardInterrupt(), SystemExit(3), OSError(2, "x", "in")]
-)
+@pytest.mark.parametrize("error", [ValueError("mine"), KeyboardInterrupt(), SystemExit(3), OSError(2, "x", "in")])
 def test_an_exception_keeps_the_old_file_and_passes_through(tmp_path: Path, error: BaseException) -> None:
     target = tmp_path / "t"
     target.write_bytes(b"old")
@@ -87,9 +85,7 @@ def test_umask_decides_the_mode(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("buffered", [True, False])
-def test_size_limit_names_path_and_bytes(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], buffered: bool
-) -> None:
+def test_size_limit_names_path_and_bytes(tmp_path: Path, capfd: pytest.CaptureFixture[str], buffered: bool) -> None:
     target = tmp_path / "t"
     target.write_bytes(b"old")
 
@@ -318,9 +314,7 @@ def test_plain_names_are_joined(jail: Path, name: str) -> None:
     assert safe_join(jail, name) == jail / name
 
 
-PIECES = st.sampled_from(
-    [*"/\\.~: ab文\0\n", "..", "../", "link", "up/", "loop", "fine/", "CON", "/etc", "\ud800"]
-)
+PIECES = st.sampled_from([*"/\\.~: ab文\0\n", "..", "../", "link", "up/", "loop", "fine/", "CON", "/etc", "\ud800"])
 
 
 @settings(max_examples=300, deadline=None)

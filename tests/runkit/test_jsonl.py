@@ -58,9 +58,7 @@ def test_10000_lines_lose_exactly_the_bad_ones() -> None:
             line = bad[number // 37 % len(bad)]
             broken[number] = offset
         else:
-            line = json.dumps(
-                {"text": f"第{number}行\n好的", "n": number}, ensure_ascii=number % 2 == 0
-            ).encode()
+            line = json.dumps({"text": f"第{number}行\n好的", "n": number}, ensure_ascii=number % 2 == 0).encode()
         written.append(line)
         offset += len(line) + 1
     met: dict[int, int] = {}

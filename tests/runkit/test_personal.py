@@ -43,9 +43,7 @@ def test_id_numbers() -> None:
     rng = random.Random(3)
     for _ in range(300):
         region, day = rng.choice(["110101", "440305", "650102", "820000"]), f"{rng.randrange(1, 29):02}"
-        number = id_number(
-            f"{region}{rng.randrange(1900, 2020)}{rng.randrange(1, 13):02}{day}{rng.randrange(1000):03}"
-        )
+        number = id_number(f"{region}{rng.randrange(1900, 2020)}{rng.randrange(1, 13):02}{day}{rng.randrange(1000):03}")
         assert kinds(f"身份证号{number}，男") == [("ID_NUMBER", number)]
         for wrong in "0123456789X":
             if wrong != number[-1]:

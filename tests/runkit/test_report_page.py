@@ -107,9 +107,7 @@ def test_shares_never_say_none_or_all_for_some(part: int, whole: int, shown: str
 
 
 def test_numbers_stand_on_the_right() -> None:
-    table = body_of(r.table([r.Column("名"), r.Column("数", numeric=True)], [["<b>", 1234567]])).find(
-        ".//table"
-    )
+    table = body_of(r.table([r.Column("名"), r.Column("数", numeric=True)], [["<b>", 1234567]])).find(".//table")
     assert [cell.text_content() for cell in table.findall(".//td")] == ["<b>", "1,234,567"]
     assert [cell.get("class") for cell in table.findall(".//td")] == ["", "n"]
 
