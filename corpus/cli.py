@@ -45,7 +45,7 @@ def clean(
 ) -> None:
     """Clean raw dumps: RUN/documents, RUN/rejected with all reasons, and RUN/report.html.
 
-    The same command on the same RUN goes on where it was stopped.
+    The same command on the same RUN goes on where it was stopped. `corpus settings` lists what -s and --config take.
     """
     started = time.monotonic()
     from corpus.command import CleanCall, prepare
@@ -106,6 +106,14 @@ def show(
         offset=offset,
     )
     browse.show(run, wanted, full=full, as_json=as_json)
+
+
+@app.command()
+def settings(as_json: console.Json = False) -> None:
+    """List every setting of `corpus clean` with its default and meaning, and the shipped rules."""
+    from corpus.settings import show_settings
+
+    show_settings(as_json)
 
 
 def main() -> None:

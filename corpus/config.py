@@ -65,9 +65,9 @@ class DedupConfig(Config):
     """Duplicates among the kept documents; the best of each cluster stays."""
 
     enabled: bool = True
-    """Exact and near-duplicates by text."""
+    """Find copies at all: exact and near-duplicates by text, and `by_url`."""
     by_url: bool = True
-    """Duplicates by normalised URL too."""
+    """Copies by normalised URL too."""
     jaccard: float = Field(0.75, gt=0, le=1)
     """Two texts are near-duplicates when their character 5-grams agree this far (FineWeb: 75 %)."""
 

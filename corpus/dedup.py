@@ -67,7 +67,7 @@ def find_copies(run: RunDir, parts: Sequence[str], config: DedupConfig) -> pl.Da
     count = len(table.part)
     keeper = np.arange(count, dtype=np.int64)  # the best document that each one is a copy of
     kinds = np.zeros(count, np.int8)
-    if config.by_url:
+    if config.enabled and config.by_url:
         _group(table.url, table.url != 0, keeper, kinds, 1)
     if config.enabled:
         # Two 64-bit hashes side by side: one wrong merge is expected beyond 10^19 documents.

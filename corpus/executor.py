@@ -45,9 +45,7 @@ _SIGNALS = {signal.SIGINT, signal.SIGTERM}
 class _Worker:
     process: Any
     pipe: Connection
-    beat: (
-        Any  # (place of the record, monotonic time of its start, whether it is read already, records so far)
-    )
+    beat: Any  # (place of the record, monotonic time of its start, whether it is read already, records so far)
     shard: int | None = None
 
     def suspect(self) -> tuple[int, bool] | None:
@@ -134,9 +132,7 @@ class _Pool:
         ours, theirs = self.context.Pipe()
         beat = self.context.RawArray(ctypes.c_double, 4)
         inherited = [worker.pipe for worker in self.workers] + [ours]
-        process = self.context.Process(
-            target=_work, args=(self.executor, theirs, beat, inherited, os.getpid())
-        )
+        process = self.context.Process(target=_work, args=(self.executor, theirs, beat, inherited, os.getpid()))
         # Until it has set its own handlers, a signal to the group would raise our exceptions inside the child.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
@@ -211,9 +207,7 @@ class _Pool:
                 limit = self.executor.limits.memory_mb
                 raise EnvironmentFault(f"Shard {shard} needs more than worker.memory_mb = {limit}; raise it.")
             if reason == "worker.timeout":
-                raise EnvironmentFault(
-                    f"Shard {shard} could not be written within {MOST_REST_S} s; is the disk stuck?"
-                )
+                raise EnvironmentFault(f"Shard {shard} could not be written within {MOST_REST_S} s; is the disk stuck?")
             return
         trouble.times = trouble.times + 1 if suspect == trouble.suspect else 1
         trouble.suspect = suspect
@@ -233,9 +227,7 @@ class _Pool:
         self.workers.remove(worker)
 
 
-def _work(
-    executor: ShardExecutor, pipe: Connection, beat: Any, inherited: list[Connection], parent: int
-) -> None:
+def _work(executor: ShardExecutor, pipe: Connection, beat: Any, inherited: list[Connection], parent: int) -> None:
     """A worker's life: take a shard, run it, answer with its number of records, until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

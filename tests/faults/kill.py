@@ -136,6 +136,4 @@ def _nothing_redone(before: Landing, now: Landing) -> None:
         if name in now.finished:
             assert now.finished[name] == was, f"{name} was done again"
         else:
-            assert name.startswith("work-") and name.replace("work", "done") in now.finished, (
-                f"{name} was lost"
-            )
+            assert name.startswith("work-") and name.replace("work", "done") in now.finished, f"{name} was lost"

@@ -85,9 +85,7 @@ class Command:
     def workers(self) -> list[int]:
         """Process numbers of its children."""
         with suppress(OSError):
-            return [
-                int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-            ]
+            return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
         return []
 
 

@@ -50,9 +50,7 @@ CALLS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("call", "code", "words"), [case[1:] for case in CALLS], ids=[case[0] for case in CALLS]
-)
+@pytest.mark.parametrize(("call", "code", "words"), [case[1:] for case in CALLS], ids=[case[0] for case in CALLS])
 def test_a_wrong_call(place: Path, tmp_path: Path, call: str, code: int, words: str) -> None:
     arguments = [word.replace("@", f"{place}/") for word in call.split()]
     begin = ["clean", *arguments, "--out", tmp_path / "run"] if call else ["clear", "x"]

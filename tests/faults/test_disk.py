@@ -37,9 +37,7 @@ def assert_full(ended: Ended, out: Path) -> None:
 
 
 @pytest.mark.parametrize("file_bytes", [8_000, 45_000])
-def test_files_that_may_not_grow(
-    tmp_path: Path, dump: Path, expected: dict[str, str], file_bytes: int
-) -> None:
+def test_files_that_may_not_grow(tmp_path: Path, dump: Path, expected: dict[str, str], file_bytes: int) -> None:
     """Whatever the first file above the limit is: a part, an index, a document file or a mark."""
     out = tmp_path / "run"
     assert_full(go(dump, out, Setup(file_bytes=file_bytes)), out)
@@ -91,9 +89,7 @@ def small_disk(tmp_path: Path) -> Iterator[Resize]:
 
 
 @pytest.mark.parametrize("size", ["400k", "1600k"])
-def test_a_small_disk(
-    tmp_path: Path, dump: Path, expected: dict[str, str], small_disk: Resize, size: str
-) -> None:
+def test_a_small_disk(tmp_path: Path, dump: Path, expected: dict[str, str], small_disk: Resize, size: str) -> None:
     out = small_disk(size) / "run"
     words = ["clean", dump, "--out", out, *FAST, *SHARDS, "--workers", "2"]
     assert_full(run(words, tmp_path / "streams"), out)

@@ -64,9 +64,7 @@ def bomb() -> bytes:
     """A record that unpacks to far more than the cap, between two good ones."""
     rng = random.Random(8)
     good = [member(warc_record(f"http://bomb.example/{n}", html(rng, 12, "好").encode())) for n in range(2)]
-    huge = gzip.compress(
-        warc_record("http://bomb.example/huge", b"<p>" + b"a" * BOMB_BYTES), compresslevel=9, mtime=0
-    )
+    huge = gzip.compress(warc_record("http://bomb.example/huge", b"<p>" + b"a" * BOMB_BYTES), compresslevel=9, mtime=0)
     return good[0] + huge + good[1]
 
 
@@ -122,9 +120,7 @@ def test_everything_is_accounted_for(tmp_path: Path, hostile: Path, mode: str, w
     out = tmp_path / "run"
     _, summary = go(hostile, out, mode, workers)
     documents = summary["documents"]
-    kept, rejected = (
-        pl.read_parquet(sorted((out / state).glob("*.parquet"))) for state in ("documents", "rejected")
-    )
+    kept, rejected = (pl.read_parquet(sorted((out / state).glob("*.parquet"))) for state in ("documents", "rejected"))
     assert documents == {"kept": len(kept), "rejected": len(rejected), "read": len(kept) + len(rejected)}
     # No page without text but with a reason, none kept without text.
     assert kept["text"].str.len_chars().min() > 0
@@ -156,9 +152,7 @@ def test_what_is_not_read_is_named(tmp_path: Path, hostile: Path) -> None:
     skipped = {Path(entry["path"]).name: entry["reason"] for entry in summary["inputs"]["not_read"]}
     names = {file.name for file in hostile.iterdir()}
     assert skipped["pipe.jsonl"] == "not a regular file"
-    assert {"picture.png", "empty.jsonl", "empty.warc.gz", "dangling.html", "a.html", "b.html"} <= set(
-        skipped
-    )
+    assert {"picture.png", "empty.jsonl", "empty.warc.gz", "dangling.html", "a.html", "b.html"} <= set(skipped)
     assert "loop" in names and not [path for path in skipped if path == "loop"]
     if "device.html" in names:
         assert skipped["device.html"] == "not a regular file"

@@ -25,9 +25,7 @@ def large(tmp_path_factory: pytest.TempPathFactory, dump: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def large_expected(
-    large: Path, expected: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, str]:
+def large_expected(large: Path, expected: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     if not FULL:
         return expected
     out = tmp_path_factory.mktemp("whole") / "run"
@@ -49,9 +47,7 @@ def begin(dump: Path, run: Path, workers: int, shards: Sequence[str] = SHARDS) -
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_killed_at_random_moments(
-    tmp_path: Path, large: Path, large_expected: dict[str, str], workers: int
-) -> None:
+def test_killed_at_random_moments(tmp_path: Path, large: Path, large_expected: dict[str, str], workers: int) -> None:
     def again(run: Path) -> Command:
         return begin(large, run, workers, LARGE_SHARDS)
 

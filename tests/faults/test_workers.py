@@ -22,9 +22,7 @@ LIMITS = ("worker.record_timeout_s=3", "worker.memory_mb=450", "url.blocklist=fa
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_workers_killed_from_outside(
-    tmp_path: Path, dump: Path, expected: dict[str, str], workers: int
-) -> None:
+def test_workers_killed_from_outside(tmp_path: Path, dump: Path, expected: dict[str, str], workers: int) -> None:
     rng = random.Random(workers)
     landed = rounds = 0
     while landed < KILLS:
@@ -76,11 +74,7 @@ def pages(out: Path) -> dict[tuple[str, int], dict[str, object]]:
 
 def faults(out: Path) -> list[tuple[str, int, str]]:
     """(file, byte, reason) of what is in quarantine."""
-    lines = [
-        line
-        for file in sorted(out.glob("quarantine/*.jsonl"))
-        for line in file.read_text("utf-8").splitlines()
-    ]
+    lines = [line for file in sorted(out.glob("quarantine/*.jsonl")) for line in file.read_text("utf-8").splitlines()]
     return [(fault["file"], fault["offset"], fault["reason"]) for fault in map(json.loads, lines)]
 
 
@@ -106,9 +100,7 @@ def test_a_record_that_takes_its_worker_down(tmp_path: Path, where: str) -> None
         starts.append(starts[-1] + len(line))
     reasons = {DIES: "worker.died", HANGS: "worker.timeout", GROWS: "worker.memory"}
     name = "dump/lines.jsonl"
-    assert faults(tmp_path / "run") == [
-        (name, starts[number], reasons[mark]) for number, mark in marks.items()
-    ]
+    assert faults(tmp_path / "run") == [(name, starts[number], reasons[mark]) for number, mark in marks.items()]
     whole = undisturbed(tmp_path, SHARD, *LIMITS)
     assert pages(tmp_path / "run") == {key: row for key, row in whole.items() if key[1] not in marks}
 
@@ -127,9 +119,7 @@ def test_a_record_that_cannot_be_read(tmp_path: Path) -> None:
         ("dump/b.jsonl", "worker.unreadable"),
     ]
     assert found[0][1] > 0
-    expected = {("dump/a.jsonl", number) for number in range(11)} | {
-        ("dump/c.jsonl", number) for number in range(6)
-    }
+    expected = {("dump/a.jsonl", number) for number in range(11)} | {("dump/c.jsonl", number) for number in range(6)}
     assert set(pages(tmp_path / "run")) == expected
 
 

@@ -142,9 +142,7 @@ def mixed_dump(folder: Path, seed: int, size: Size) -> Path:
     """WARC.gz, JSON lines, a folder of HTML, and the example dump with its copies and bad pages."""
     rng = random.Random(seed)
     (folder / "html").mkdir(parents=True)
-    pages = [
-        html(rng, max(4, round(size.sentences * rng.uniform(0.6, 1.4))), f"第{n}篇") for n in range(size.warc)
-    ]
+    pages = [html(rng, max(4, round(size.sentences * rng.uniform(0.6, 1.4))), f"第{n}篇") for n in range(size.warc)]
     with (folder / "crawl.warc.gz").open("wb") as file:
         for number, page in enumerate(pages):
             file.write(member(warc_record(f"http://pages.example/{number}", page.encode())))
