@@ -24,7 +24,7 @@ _KANA_BLOCKS = ((0x1100, 0x1200), (0x3040, 0x3100), (0x3130, 0x3190), (0x31F0, 0
 _BAD_BLOCKS = ((0xD800, 0xF900), (0xFFF0, 0xFFF9), (0xFFFC, 0xFFFE), (0xE0000, 0xE0080), (0xF0000, 0x110000))
 _SYMBOL_BLOCKS = ((0x1F000, 0x1FB00),)
 
-SENTENCE_ENDS = "。！？；…!?;.:：”\"'’」』）)】》~～"
+SENTENCE_ENDS = "。！？；…!?;.:：”\"'’」』）)~～"
 BULLETS = "•●○■□▪▫◆◇★☆►▶▷→·・-–—*※√✓❖"
 SEPARATORS = "|｜/、,，_·•>»"
 STOP_CHARACTERS = "的一是不了在人有我他这上们来个到说时要就出会也你对和以为得着下那里去而过"

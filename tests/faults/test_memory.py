@@ -13,7 +13,7 @@ from tests.faults.texts import ROOT, write_jsonl
 
 pytestmark = pytest.mark.timeout(1800 if FULL else 120)
 PAGES, TIMES = (8_000, 10) if FULL else (600, 5)
-DOCUMENTS = 100_000 if FULL else 20_000
+DOCUMENTS = 100_000 if FULL else 60_000
 BYTES_A_DOCUMENT = 600
 SHARDS = ("-s", "read.shard_mb=0.5")
 
