@@ -14,8 +14,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from corpus.config import DedupConfig
-from corpus.minhash import jaccard
-from corpus.store import Index, load_index, map_shingles
+from corpus.minhash import BANDS, jaccard
+from corpus.store import Index, load_band, load_index, map_shingles
 from runkit.rundir import RunDir
 
 # In a bucket of a million copies every member is compared with the first that stayed, then with the next …; more than
@@ -27,6 +27,7 @@ class _Table:
     """All documents, sorted best first."""
 
     def __init__(self, run: RunDir, parts: Sequence[str]) -> None:
+        self.run, self.parts = run, parts
         indexes: list[Index] = [load_index(run, name) for name in parts]
         sizes = [len(index.row) for index in indexes]
         part = np.repeat(np.arange(len(parts), dtype=np.int32), sizes)
@@ -37,14 +38,14 @@ class _Table:
         self.url = _join([index.url for index in indexes], np.uint64)[order]
         self.id = _join([index.id for index in indexes], np.dtype("S24"))[order]
         self.exact = _join([index.exact for index in indexes], np.uint64, 2)[order]
-        self._bands = _join([index.bands for index in indexes], np.uint64, 14)
         starts = _join([index.offsets[:-1] for index in indexes], np.int64)
         stops = _join([index.offsets[1:] for index in indexes], np.int64)
         self.starts, self.stops, self.order = starts[order], stops[order], order
         self.shingles = [map_shingles(run, name) for name in parts]
 
     def band(self, number: int) -> NDArray[np.uint64]:
-        return self._bands[self.order, number]
+        """Band hashes of all documents. Read when wanted: all 14 at once would double the memory of a document."""
+        return _join([load_band(self.run, name, number) for name in self.parts], np.uint64)[self.order]
 
     def shingles_of(self, place: int) -> NDArray[np.uint32]:
         return self.shingles[self.part[place]][self.starts[place] : self.stops[place]]
@@ -120,7 +121,7 @@ def _near(table: _Table, threshold: float, keeper: NDArray[np.int64], kinds: NDA
             place = int(parent[place])
         return place
 
-    for number in range(table._bands.shape[1]):
+    for number in range(BANDS):
         for bucket in _buckets(table.band(number)[standing], standing):
             rest = bucket
             for _ in range(MOST_PIVOTS):

@@ -10,7 +10,7 @@ import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,6 @@ class Index:
     url: NDArray[np.uint64]  # (D,) hash of the normalised URL, 0 without one
     quality: NDArray[np.float32]  # (D,)
     exact: NDArray[np.uint64]  # (D, 2)
-    bands: NDArray[np.uint64]  # (D, 14)
     offsets: NDArray[np.int64]  # (D + 1,) into the part's shingles
 
 
@@ -189,9 +188,15 @@ def _url_hash(url: str | None) -> int:
 
 
 def load_index(run: RunDir, name: str) -> Index:
-    """The fingerprints of one part."""
+    """The fingerprints of one part, without the bands."""
     with np.load(run.file(f"work/{name}.index.npz")) as arrays:
-        return Index(**{key: arrays[key] for key in arrays.files})
+        return Index(**{field.name: arrays[field.name] for field in fields(Index)})
+
+
+def load_band(run: RunDir, name: str, number: int) -> NDArray[np.uint64]:
+    """One of the 14 band hashes of a part's documents, (D,)."""
+    with np.load(run.file(f"work/{name}.index.npz")) as arrays:
+        return arrays["bands"][:, number].copy()
 
 
 def map_shingles(run: RunDir, name: str) -> NDArray[np.uint32]:
