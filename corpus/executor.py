@@ -8,6 +8,7 @@ time or memory, is left out with a reason. Marks are written by the pipeline's l
 """
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -245,6 +246,7 @@ def _work(executor: ShardExecutor, pipe: Connection, beat: Any, inherited: list[
     def pause() -> None:
         beat[0], beat[1] = -1, time.monotonic() + MOST_REST_S
 
+    gc.freeze()  # the parent's half million objects need not be walked, and written to, by each collection here
     reader = executor.reader
     reader.beat, reader.rest = tell, pause
     while True:

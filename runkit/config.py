@@ -8,6 +8,7 @@ value and what was expected. The YAML is a strict subset: no aliases (so no bomb
 import datetime
 import difflib
 import enum
+import os
 import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,10 @@ from pathlib import Path, PurePath
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, Union, get_args, get_origin
 
 import yaml
+
+# Its plugins are looked for in every installed package at the first model: 50 ms for something nobody here has.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from runkit.errors import UsageError

@@ -12,11 +12,11 @@ checksum.
 """
 
 import bz2
-import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final, Protocol, cast
 
 import zstandard
+from isal import isal_zlib
 
 from runkit.source import FEED_BYTES, Source
 
@@ -75,8 +75,10 @@ class _Engine(Protocol):
 
 
 class _Zlib:
+    """igzip has zlib's interface and its checks (CRC and length at the end of a member) at twice its speed."""
+
     def __init__(self) -> None:
-        self._z = zlib.decompressobj(31)
+        self._z = isal_zlib.decompressobj(31)
 
     def feed(self, data: bytes | memoryview) -> bytes:
         return self._z.decompress(self._z.unconsumed_tail or data, OUT_BYTES)
@@ -125,7 +127,7 @@ class FedMember:
                 self._pos += len(data)
             try:
                 out = engine.feed(data)
-            except (zlib.error, OSError, ValueError) as error:
+            except (isal_zlib.IsalError, OSError, ValueError) as error:
                 raise StreamError(self._offset, f"{self._name}.damaged", str(error)) from None
             if out:
                 return out

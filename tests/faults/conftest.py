@@ -12,7 +12,7 @@ from tests.faults.kill import tree
 from tests.faults.launch import FULL, SHARDS, clean
 from tests.faults.texts import Size, mixed_dump
 
-SIZE = Size(warc=70, jsonl=90, files=6, sentences=12)  # 0.6 MB, 12 shards
+SIZE = Size(warc=70, jsonl=90, files=6, sentences=12)  # 0.5 MB, 12 shards
 
 MEMORY = Path("/dev/shm")
 

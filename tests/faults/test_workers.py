@@ -86,9 +86,9 @@ def undisturbed(folder: Path, *settings: str) -> dict[tuple[str, int], dict[str,
     return pages(folder / "whole")
 
 
-@pytest.mark.parametrize("where", ["early", "late"])
+@pytest.mark.parametrize("where", ["late", "early"] if FULL else ["late"])
 def test_a_record_that_takes_its_worker_down(tmp_path: Path, where: str) -> None:
-    """`late` strikes behind a batch, where the record last read is not the one at work."""
+    """`late` strikes behind a batch, where the record last read is not the one at work; `early` is the easier."""
     (tmp_path / "dump").mkdir()
     path = tmp_path / "dump" / "lines.jsonl"
     marks = {5: DIES, 9: DIES, 30: HANGS, 50: GROWS}
