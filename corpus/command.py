@@ -49,6 +49,7 @@ def prepare(call: CleanCall) -> Prepared | None:
     if not 0 <= call.max_bad <= 1:
         raise UsageError(f"--max-bad {call.max_bad} is not between 0 and 1.")
     config = load(call.config, [*call.settings, f"seed={call.seed}"] if call.seed else call.settings)
+    _keep_apart(call)
     planned = plan(call.inputs, shard_bytes=round(config.read.shard_mb * 1e6))
     for skipped in planned.skipped[:10]:
         say(f"Not read: {skipped.path}: {skipped.reason}")
@@ -58,6 +59,15 @@ def prepare(call: CleanCall) -> Prepared | None:
         _tell_plan(call, planned)
         return None
     return Prepared(config, planned)
+
+
+def _keep_apart(call: CleanCall) -> None:
+    """A run directory inside an input folder would be read as input by the next start."""
+    out = call.out.resolve()
+    for argument in call.inputs:
+        folder = Path(argument.rpartition("=")[2]).resolve()
+        if folder.is_dir() and out.is_relative_to(folder):
+            raise UsageError(f"--out {call.out} lies inside the input {folder}; choose a folder outside of it.")
 
 
 def _tell_plan(call: CleanCall, planned: Plan) -> None:

@@ -3,7 +3,7 @@
 In: the fingerprints of all parts. Out: a decision for each copy: why it goes, which document stays for it, and how
 similar they are. Documents are taken best first (`steps.text_quality`, then input order), so a cluster keeps its best
 version whatever the order of the dump. Near-duplicates: band collisions propose, the Jaccard similarity of the shingles
-decides, union-find gathers. About 200 bytes a document in memory (shingles stay mapped on disk).
+decides, union-find gathers. About 300 bytes a document in memory (shingles stay mapped on disk).
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from corpus.config import DedupConfig
 from corpus.minhash import BANDS, jaccard
-from corpus.store import Index, load_band, load_index, map_shingles
+from corpus.store import Index, load_band, load_index, map_shingles, shard_of
 from runkit.rundir import RunDir
 
 # In a bucket of a million copies every member is compared with the first that stayed, then with the next …; more than
@@ -60,7 +60,7 @@ def _join(arrays: list[NDArray], dtype: type | np.dtype, width: int = 0) -> NDAr
 
 
 def find_copies(run: RunDir, parts: Sequence[str], config: DedupConfig) -> pl.DataFrame:
-    """One row for each copy: `part` (its name), `row`, `reason`, `duplicate_of` (id), `similarity`.
+    """One row for each copy: `shard`, `id`, `reason`, `duplicate_of` (id), `similarity`.
 
     Deterministic, whatever the number of workers was.
     """
@@ -81,13 +81,13 @@ def find_copies(run: RunDir, parts: Sequence[str], config: DedupConfig) -> pl.Da
     similarity = [table.similarity(c, k) for c, k in zip(copies.tolist(), kept.tolist(), strict=True)]
     return pl.DataFrame(
         {
-            "part": pl.Series([parts[part] for part in table.part[copies]], dtype=pl.String),
-            "row": table.row[copies],
+            "shard": pl.Series([shard_of(parts[part]) for part in table.part[copies]], dtype=pl.Int64),
+            "id": pl.Series([table.id[place].decode() for place in copies], dtype=pl.String),
             "reason": pl.Series([names[kinds[copy]] for copy in copies], dtype=pl.String),
             "duplicate_of": pl.Series([table.id[place].decode() for place in kept], dtype=pl.String),
             "similarity": np.array(similarity, np.float32),
         }
-    ).sort("part", "row")
+    ).sort("shard", "id")
 
 
 def _group(

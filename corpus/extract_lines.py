@@ -51,7 +51,8 @@ _TAG = re.compile(r"<[^>]*>")
 _OPEN = re.compile(r"<(p|h[1-6]|li|pre)\b")
 # All that resiliparse writes; html.unescape needs 1.8 s for a million of them. The ampersand comes last.
 _ESCAPES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&amp;", "&"))
-_SENTENCE = re.compile(r"[，。！？；、,;!?…]|\.(?:\s|$|[\"”’])")
+_MARKS = "，。！？；、,;!?…"
+_STOP = re.compile(r"\.(?:\s|$|[\"”’])")
 _ENDS = re.compile(r"[。！？!?.…：:；;][\"”’'』」）)】\]\s]*$")
 _ENDING = 5  # characters; enough for a full stop and the quotes and brackets closed after it
 
@@ -103,7 +104,9 @@ def parse_lines(reduced: str) -> list[Line]:
     for raw in reduced.replace("<br>", "\n").split("\n"):
         link_share, tag = 0.0, ""
         text = raw
-        if "<" in raw:
+        if raw.startswith("<p>") and raw.endswith("</p>") and raw.find("<", 1) == len(raw) - 4:
+            text, tag = raw[3:-4], "p"  # half of all lines, for a tenth of the time
+        elif "<" in raw:
             text = _TAG.sub("", raw)
             opened = _OPEN.search(raw)
             tag = opened[1] if opened else ""
@@ -140,7 +143,7 @@ def line_score(line: Line, weights: Weights = DEFAULT) -> float:
     text, size = line.text, units(line.text)
     if len(text) < _SHORT and _says(text)[0]:
         return weights.boilerplate
-    marks = len(_SENTENCE.findall(text))
+    marks = sum(map(text.count, _MARKS)) + (len(_STOP.findall(text)) if "." in text else 0)
     if line.link_share > weights.link_share and (marks < 2 or line.link_share > 0.8):
         return weights.link + weights.link_per_char * min(size, 30.0)
     ended = bool(_ENDS.search(text, len(text) - _ENDING))

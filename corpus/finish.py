@@ -42,12 +42,13 @@ def bin_edges(signal: str) -> np.ndarray:
 
 
 def finish_shard(run: RunDir, shard: int, work: Mark, copies: pl.DataFrame) -> Mark:
-    """Write the documents and rejected documents of one shard and mark them. `copies`: its rows of `find_copies`."""
+    """Write the documents and rejected documents of one shard and mark them. `copies`: all that `find_copies` found."""
+    own = {copy["id"]: copy for copy in copies.filter(pl.col("shard") == shard).iter_rows(named=True)}
     outputs = {name: digest for name, digest in work.outputs.items() if not name.startswith("work/")}
     parts = []
     for part in range(work.data["parts"]):
         name = part_name(shard, part)
-        pages = _with_copies(pl.read_parquet(run.file(f"work/{name}.parquet")), copies.filter(pl.col("part") == name))
+        pages = _with_copies(pl.read_parquet(run.file(f"work/{name}.parquet")), own)
         is_kept = pl.col("reasons").list.len() == 0
         outputs |= write_parquet(run, f"documents/{name}.parquet", pages.filter(is_kept).drop("reasons"))
         outputs |= write_parquet(run, f"rejected/{name}.parquet", pages.filter(~is_kept))
@@ -56,15 +57,17 @@ def finish_shard(run: RunDir, shard: int, work: Mark, copies: pl.DataFrame) -> M
     return run.mark(f"done-{shard:05d}", outputs, data)
 
 
-def _with_copies(pages: pl.DataFrame, copies: pl.DataFrame) -> pl.DataFrame:
-    if copies.is_empty():
-        return pages
+def _with_copies(pages: pl.DataFrame, copies: dict[str, dict[str, Any]]) -> pl.DataFrame:
+    """The reason and the better version's id on every page that is a copy."""
     reasons, meta = pages["reasons"].to_list(), pages["meta"].to_list()
-    for copy in copies.iter_rows(named=True):
-        row = copy["row"]
+    found = [row for row, page in enumerate(pages["id"]) if page in copies]
+    for row in found:
+        copy = copies[pages["id"][row]]
         reasons[row] = [*reasons[row], copy["reason"]]
         more = {"duplicate_of": copy["duplicate_of"], "similarity": round(copy["similarity"], 3)}
         meta[row] = orjson.dumps({**orjson.loads(meta[row]), **more}, option=orjson.OPT_SORT_KEYS).decode()
+    if not found:
+        return pages
     return pages.with_columns(
         pl.Series("reasons", reasons, dtype=SCHEMA["reasons"]), pl.Series("meta", meta, dtype=pl.String)
     )
@@ -135,8 +138,8 @@ def _count_meta(counts: dict[str, Any], meta: dict[str, Any], kept: bool) -> Non
 
 def _histograms(pages: pl.DataFrame, is_kept: np.ndarray) -> dict[str, dict[str, list[int]]]:
     found = {}
-    for signal in ALL_SIGNALS:
-        values = pages[signal].fill_null(0).to_numpy()
+    table = pages.select(pl.col(list(ALL_SIGNALS)).fill_null(0)).to_numpy()
+    for values, signal in zip(table.T, ALL_SIGNALS, strict=True):
         edges = bin_edges(signal)
         clipped = np.clip(values, edges[0], edges[-1])
         found[signal] = {

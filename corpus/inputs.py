@@ -87,7 +87,7 @@ class _Found:
 def plan(inputs: Sequence[str], *, shard_bytes: int = SHARD_BYTES) -> Plan:
     """Find, name and cut the files. UsageError: a path does not exist. InputError: nothing can be read."""
     if not inputs:
-        raise UsageError("no input given: name a file, a folder, a pattern or a URL")
+        raise UsageError("No input was given; name a file, a folder, a pattern or a URL.")
     found: list[_Found] = []
     skipped: list[SkippedFile] = []
     seen: set[str] = set()
@@ -114,7 +114,7 @@ def plan(inputs: Sequence[str], *, shard_bytes: int = SHARD_BYTES) -> Plan:
         pieces.extend(parts)
     if not pieces:
         first = skipped[0] if skipped else SkippedFile(inputs[0], "the folder holds no files")
-        raise InputError(f"nothing to read in {', '.join(inputs)}: {first.path}: {first.reason}")
+        raise InputError(f"There is nothing to read in {', '.join(inputs)}: {first.path}: {first.reason}.")
     return Plan(tuple(_group(pieces, shard_bytes)), tuple(files), tuple(skipped))
 
 
@@ -185,14 +185,14 @@ def _expand(argument: str) -> Iterator[_Found]:
         base = base.rpartition("/")[0] or ("/" if base.startswith("/") else ".")
         matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207  (Path.glob refuses absolute patterns)
         if not matches:
-            raise UsageError(f"no file matches {path}")
+            raise UsageError(f"No file matches {path}; quote the pattern if the shell should not expand it.")
         for match in matches:
             if Path(match).is_dir():
                 yield from _walk(match, label)
             else:
                 yield _Found(match, os.path.relpath(match, base), label, True)
     else:
-        raise UsageError(f"{path} does not exist")
+        raise UsageError(f"{path} does not exist; check the path.")
 
 
 def _split_label(argument: str) -> tuple[str | None, str]:
@@ -219,7 +219,7 @@ def _expand_url(url: str, label: str | None) -> Iterator[_Found]:
     try:
         fs, path = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
-        raise UsageError(f"{url} cannot be opened: {error}") from None
+        raise UsageError(f"{url} cannot be opened: {error}.") from None
     scheme = url.split("://", 1)[0]
     web = scheme in {"http", "https"}
     if not web and fs.isdir(path):
@@ -233,13 +233,13 @@ def _expand_url(url: str, label: str | None) -> Iterator[_Found]:
             found for found in fs.glob(path) if not PurePosixPath(found).name.startswith(".") and not fs.isdir(found)
         )
         if not matches:
-            raise UsageError(f"no file matches {url}")
+            raise UsageError(f"No file matches {url}.")
         for found in matches:
             yield _Found(fs.unstrip_protocol(found), PurePosixPath(found).name, label, True)
     elif fs.exists(path):
         yield _Found(url, PurePosixPath(url.split("?", 1)[0]).name or url, label, True)
     else:
-        raise UsageError(f"{url} does not exist")
+        raise UsageError(f"{url} does not exist; check the address.")
 
 
 def _unique_names(found: list[_Found]) -> list[_Found]:

@@ -61,6 +61,11 @@ def part_name(shard: int, part: int) -> str:
     return f"{shard:05d}-{part:03d}"
 
 
+def shard_of(part: str) -> int:
+    """The shard that a part belongs to."""
+    return int(part.split("-")[0])
+
+
 def to_frame(pages: Sequence[Page]) -> pl.DataFrame:
     """The documents' table, `SCHEMA`."""
     columns: dict[str, list[object]] = {

@@ -127,7 +127,7 @@ class FedMember:
                 self._pos += len(data)
             try:
                 out = engine.feed(data)
-            except (isal_zlib.IsalError, OSError, ValueError) as error:
+            except (isal_zlib.IsalError, OSError, ValueError) as error:  # type: ignore[misc]  # untyped there
                 raise StreamError(self._offset, f"{self._name}.damaged", str(error)) from None
             if out:
                 return out

@@ -59,8 +59,8 @@ def decide(tmp_path: Path, texts: list[tuple[str, str | None]], config: DedupCon
         frame = find_copies(run, parts, config)
     found = {}
     for row in frame.iter_rows(named=True):
-        place = row["row"] + (half if row["part"] == parts[1] else 0)
-        found[place] = (row["reason"], places[row["duplicate_of"]])
+        assert row["shard"] == (places[row["id"]] >= half)
+        found[places[row["id"]]] = (row["reason"], places[row["duplicate_of"]])
     return found
 
 

@@ -28,7 +28,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 CALLS = [
     ("missing", "@nowhere.jsonl", 2, "nowhere.jsonl does not exist"),
-    ("missing pattern", "@*.warc", 2, "no file matches"),
+    ("missing pattern", "@*.warc", 2, "No file matches"),
     ("empty folder", "@nothing", 3, "nothing to read"),
     ("folder of pictures", "@pictures", 3, "a picture"),
     ("picture", "@picture.png", 3, "a picture"),
