@@ -65,8 +65,11 @@ def _keep_apart(call: CleanCall) -> None:
     """A run directory inside an input folder would be read as input by the next start."""
     out = call.out.resolve()
     for argument in call.inputs:
-        folder = Path(argument.rpartition("=")[2]).resolve()
-        if folder.is_dir() and out.is_relative_to(folder):
+        named = Path(argument.rpartition("=")[2])
+        if not named.is_dir():  # asked first: a loop of links cannot be resolved
+            continue
+        folder = named.resolve()
+        if out.is_relative_to(folder):
             raise UsageError(f"--out {call.out} lies inside the input {folder}; choose a folder outside of it.")
 
 

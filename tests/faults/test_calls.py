@@ -76,3 +76,13 @@ def assert_one_sentence(code: int, wanted: int, out: str, err: str, words: str) 
     assert len(lines) == 1, err
     assert lines[0].startswith("Error: ")
     assert words in lines[0]
+
+
+def test_a_run_directory_inside_its_input_is_refused(tmp_path: Path) -> None:
+    """The next start would read the run's own documents as input."""
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    (folder / "a.txt").write_text("文" * 400)
+    ended = run(["clean", folder, "--out", folder / "run"], tmp_path / "streams")
+    assert_one_sentence(ended.code, 2, ended.out, ended.err, "lies inside the input")
+    assert not (folder / "run").exists()

@@ -48,12 +48,12 @@ def status(key):
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
 
-write("tiny", 100)
+write("99999-000", 100)
 names = [f"{n:05}-000" for n in range(PARTS)]
 for name in names:
     write(name, documents // PARTS)
 run = RunDir(folder, {}, False)
-find_copies(run, ["tiny"], DedupConfig())  # whatever is loaded on the first call
+find_copies(run, ["99999-000"], DedupConfig())  # whatever is loaded on the first call
 Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
 before = status("VmRSS")
 copies = find_copies(run, names, DedupConfig())
