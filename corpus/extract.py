@@ -52,7 +52,7 @@ DROP_BEST = -12.0
 _BLANK = re.compile(r"[\s\x00\ufeff]*")
 # In main-content mode resiliparse drops every text node of one non-ASCII character, as if it were a bullet:
 # `「<b>文件</b>」`, `<b>爱</b>`, `在<a>北京</a>`. With a word joiner behind it the node stays; the joiner goes again.
-_LONE_CHARACTER = re.compile(r">[^\x00-\x7f](?=<)")
+_LONE_CHARACTER = re.compile(r">\s*[^\x00-\x7f](?=\s*<)")
 _JOINER = "\u2060"
 _TAG_NAME = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:-]*)")
 # Void elements, those that HTML closes by itself, and inline ones, whose depth costs nothing.
