@@ -46,7 +46,7 @@ class Tables:
     stop_words: NDArray[np.uint64]
     lexicon_keys: NDArray[np.uint64]
     lexicon_ids: NDArray[np.uint8]  # 1 spam, 2 adult
-    lexicon_first: NDArray[np.uint8]  # 1 where a term begins with that folded character
+    lexicon_first: NDArray[np.uint8]  # length of the longest term that begins with that folded character
 
 
 def character_classes() -> NDArray[np.uint8]:

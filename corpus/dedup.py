@@ -70,6 +70,9 @@ def find_copies(run: RunDir, parts: Sequence[str], config: DedupConfig) -> pl.Da
     kinds = np.zeros(count, np.int8)
     if config.enabled and config.by_url:
         _group(table.url, table.url != 0, keeper, kinds, 1)
+        for copy in np.flatnonzero(kinds == 1).tolist():
+            if table.similarity(copy, int(keeper[copy])) < config.url_jaccard:
+                keeper[copy], kinds[copy] = copy, 0
     if config.enabled:
         # Two 64-bit hashes side by side: one wrong merge is expected beyond 10^19 documents.
         both = np.ascontiguousarray(table.exact).view([("low", np.uint64), ("high", np.uint64)])[:, 0]

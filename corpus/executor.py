@@ -76,9 +76,11 @@ class ShardExecutor(LocalPipelineExecutor):
         self.one_by_one = False
         assert isinstance(self.reader, ReadShard)
 
-    def run_shards(self, shards: Sequence[int], advance: Callable[[int], None]) -> None:
-        """Run every shard to its mark; `advance(records)` as they are read."""
-        pool = _Pool(self, advance)
+    def run_shards(
+        self, shards: Sequence[int], advance: Callable[[int], None], finished: Callable[[int], None]
+    ) -> None:
+        """Run every shard to its mark; `advance(records)` as they are read, `finished(shard)` as they end."""
+        pool = _Pool(self, advance, finished)
         try:
             pool.run(deque(shards))
         finally:
@@ -99,9 +101,11 @@ class ShardExecutor(LocalPipelineExecutor):
 
 
 class _Pool:
-    def __init__(self, executor: ShardExecutor, advance: Callable[[int], None]) -> None:
+    def __init__(
+        self, executor: ShardExecutor, advance: Callable[[int], None], finished: Callable[[int], None]
+    ) -> None:
         self.executor = executor
-        self.advance = advance
+        self.advance, self.finished = advance, finished
         self.context = multiprocessing.get_context("fork")
         self.workers: list[_Worker] = []
         self.trouble: dict[int, _Trouble] = {}
@@ -182,6 +186,7 @@ class _Pool:
             raise RuntimeError(f"shard {shard} failed in its worker:\n{outcome}")
         self._count(shard, outcome)
         worker.shard = None
+        self.finished(shard)
 
     def _verdict(self, worker: _Worker) -> str | None:
         """Why this worker must be replaced, or None."""

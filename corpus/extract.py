@@ -49,10 +49,14 @@ THIN_TEXT = 50.0
 # Lines at or below this joint score are left out of the run; F1 moves by less than .001 between -6 and -20.
 DROP_BEST = -12.0
 
+# readability picks one section of a documentation page. Where it has so much less than `fast`, it has no vote: F1 on
+# 393 such pages .79 → .88, on Chinese news .953 → .951.
+SMALL_WITNESS = 0.3
+
 _BLANK = re.compile(r"[\s\x00\ufeff]*")
 # In main-content mode resiliparse drops every text node of one non-ASCII character, as if it were a bullet:
 # `「<b>文件</b>」`, `<b>爱</b>`, `在<a>北京</a>`. With a word joiner behind it the node stays; the joiner goes again.
-_LONE_CHARACTER = re.compile(r">\s*[^\x00-\x7f](?=\s*<)")
+_LONE_CHARACTER = re.compile(r">\s*(?:[^\x00-\x7f]|&#?\w{1,10};)(?=\s*<)")
 _JOINER = "\u2060"
 _TAG_NAME = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:-]*)")
 # Void elements, those that HTML closes by itself, and inline ones, whose depth costs nothing.
@@ -194,8 +198,9 @@ def _fast(tree: HTMLTree, title: str | None) -> str:
 
 def _best(html: str, tree: HTMLTree, title: str | None) -> str:
     witness = _readability(html)
-    if is_notice(witness):
-        return _fast(tree, title)
+    plain = _fast(tree, title)
+    if is_notice(witness) or units(witness) < SMALL_WITNESS * units(plain):
+        return plain
     lines = _lines(tree, True)
     if _coverage(lines, witness) < 0.5:  # the two disagree about where the article is: look at all lines
         lines = _lines(tree, False)

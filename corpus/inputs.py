@@ -4,10 +4,12 @@ In: files, folders, globs and URLs, each optionally `name=path`. Out: a `Plan` o
 depends on the bytes of the inputs alone, never on the number of workers, and pickles. Formats are found by
 content (formats.py), boundaries by seeking near every multiple of the shard size (cuts.py). Local files are
 read once, for their sha256, which is what makes a changed input noticed: 1.1 s for each GB; remote files are
-known by what the store says of them.
+known by what the store says of them. A file on a web server that cannot send ranges is one shard, downloaded
+once for the plan and once for the reading.
 """
 
 import glob
+import hashlib
 import os
 import re
 import stat
@@ -20,7 +22,7 @@ from typing import Final
 from corpus.cuts import Cut, cut_file, fingerprint
 from corpus.formats import FormatError, detect
 from runkit.errors import InputError, UsageError
-from runkit.source import Source
+from runkit.source import Source, is_web, shown
 
 SHARD_BYTES: Final = 8_000_000
 _NAMED: Final = re.compile(r"([^=/\\:?*\[\]]+)=(.+)", re.DOTALL)
@@ -28,7 +30,7 @@ _NAMED: Final = re.compile(r"([^=/\\:?*\[\]]+)=(.+)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A range of one file: bytes of the file as it lies there (parquet: rows)."""
+    """A range of one file: bytes of the file as it lies there (parquet: rows). Only `path` may hold surrogates."""
 
     path: str
     name: str
@@ -95,7 +97,7 @@ def plan(inputs: Sequence[str], *, shard_bytes: int = SHARD_BYTES) -> Plan:
         for file in _expand(argument):
             real = file.path if "://" in file.path else os.path.realpath(file.path)
             if real in seen:
-                skipped.append(SkippedFile(file.path, "named twice"))
+                skipped.append(SkippedFile(shown(file.path), "named twice"))
                 continue
             seen.add(real)
             found.append(file)
@@ -105,16 +107,16 @@ def plan(inputs: Sequence[str], *, shard_bytes: int = SHARD_BYTES) -> Plan:
         try:
             entry, parts = _study(file, shard_bytes)
         except FormatError as error:
-            skipped.append(SkippedFile(file.path, str(error)))
+            skipped.append(SkippedFile(shown(file.path), str(error)))
             continue
         except OSError as error:
-            skipped.append(SkippedFile(file.path, error.strerror or type(error).__name__))
+            skipped.append(SkippedFile(shown(file.path), error.strerror or str(error) or type(error).__name__))
             continue
         files.append(entry)
         pieces.extend(parts)
     if not pieces:
-        first = skipped[0] if skipped else SkippedFile(inputs[0], "the folder holds no files")
-        raise InputError(f"There is nothing to read in {', '.join(inputs)}: {first.path}: {first.reason}.")
+        first = skipped[0] if skipped else SkippedFile(shown(inputs[0]), "the folder holds no files")
+        raise InputError(f"There is nothing to read in {', '.join(map(shown, inputs))}: {first.path}: {first.reason}.")
     return Plan(tuple(_group(pieces, shard_bytes)), tuple(files), tuple(skipped))
 
 
@@ -140,17 +142,30 @@ def _study(file: _Found, shard_bytes: int) -> tuple[InputFile, list[tuple[Part, 
         if source.size == 0:
             raise FormatError("empty file")
         format_name, compression = detect(source, explicit=file.explicit)
+        if source.copied:
+            shard_bytes = 1 << 62  # each shard would cost a download of the whole file
         cuts: list[Cut] = cut_file(source, format_name, compression, shard_bytes)
-        mark, cuts = fingerprint(source, cuts, lines=format_name == "jsonl" and not compression)
-        label = file.source if file.source is not None else stem(file.path)
+        if source.copied:
+            mark = _sha256(source)
+        else:
+            mark, cuts = fingerprint(source, cuts, lines=format_name == "jsonl" and not compression)
+        name, label = shown(file.name), shown(file.source if file.source is not None else stem(file.path))
         parts = [
             (
-                Part(file.path, file.name, label, format_name, compression, cut.start, cut.end, cut.first_line),
+                Part(file.path, name, label, format_name, compression, cut.start, cut.end, cut.first_line),
                 cut.size_bytes,
             )
             for cut in cuts
         ]
-        return InputFile(file.name, file.path, source.size, mark), parts
+        return InputFile(name, shown(file.path), source.size, mark), parts
+
+
+def _sha256(source: Source) -> str:
+    source.file.seek(0)
+    digest = hashlib.sha256()
+    while chunk := source.file.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def stem(path: str) -> str:
@@ -185,14 +200,14 @@ def _expand(argument: str) -> Iterator[_Found]:
         base = base.rpartition("/")[0] or ("/" if base.startswith("/") else ".")
         matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207  (Path.glob refuses absolute patterns)
         if not matches:
-            raise UsageError(f"No file matches {path}; quote the pattern if the shell should not expand it.")
+            raise UsageError(f"No file matches {shown(path)}; quote the pattern if the shell should not expand it.")
         for match in matches:
             if Path(match).is_dir():
                 yield from _walk(match, label)
             else:
                 yield _Found(match, os.path.relpath(match, base), label, True)
     else:
-        raise UsageError(f"{path} does not exist; check the path.")
+        raise UsageError(f"{shown(path)} does not exist; check the path.")
 
 
 def _split_label(argument: str) -> tuple[str | None, str]:
@@ -220,8 +235,7 @@ def _expand_url(url: str, label: str | None) -> Iterator[_Found]:
         fs, path = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
         raise UsageError(f"{url} cannot be opened: {error}.") from None
-    scheme = url.split("://", 1)[0]
-    web = scheme in {"http", "https"}
+    web = is_web(url)
     if not web and fs.isdir(path):
         base = PurePosixPath(path).parent
         for found in sorted(fs.find(path)):

@@ -16,7 +16,7 @@ Kind = Literal["html", "text"]
 
 @dataclass(slots=True, kw_only=True)
 class Page(Document):
-    """One page on its way. Reasons are `step.rule`, e.g. `url.blocklist`, `extract.empty`, `rules.top_2gram`."""
+    """One page on its way. Reasons are `step.rule`, e.g. `url.domain`, `extract.no_main_text`, `rules.top_2gram`."""
 
     text: str = ""
     id: str = ""

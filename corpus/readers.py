@@ -6,6 +6,7 @@ but blank lines. Memory is bounded by about three times `max_record_bytes`, what
 unpacks to.
 """
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from corpus.page import Page
 from corpus.warc import Flaw, Record, read_records
 from runkit.errors import EnvironmentFault, InputError
 from runkit.jsonl import JsonLineError, iter_lines, parse_object
-from runkit.source import Source
+from runkit.source import Source, shown
 from runkit.streams import Stream, StreamError, whole
 
 _HTML_MIMES: Final = frozenset({"text/html", "application/xhtml+xml"})
@@ -61,9 +62,9 @@ def read(shard: Shard, options: ReadOptions | None = None) -> Iterator[Item]:
         try:
             yield from _READERS[part.format](part, options)
         except FileNotFoundError:
-            raise InputError(f"{part.path} was there when the run was planned and is gone now") from None
+            raise InputError(f"{shown(part.path)} was there when the run was planned and is gone now") from None
         except OSError as error:
-            raise EnvironmentFault(f"{part.path} cannot be read: {error.strerror or error}") from None
+            raise EnvironmentFault(f"{shown(part.path)} cannot be read: {error.strerror or error}") from None
 
 
 def _read_warc(part: Part, options: ReadOptions) -> Iterator[Item]:
@@ -160,7 +161,7 @@ def _from_fields(fields: dict[str, Any], origin: str, source: str, options: Read
     name = options.html_field if html and options.html_field else options.text_field
     value = fields.get(name)
     if name not in fields:
-        raise JsonLineError("field.missing", f"no field {name!r}")
+        raise JsonLineError("field.missing", _missing("field", name, list(fields)))
     if not isinstance(value, str):
         raise JsonLineError("field.not_text", f"{name!r} holds {'null' if value is None else type(value).__name__}")
     if "\0" in value:
@@ -180,6 +181,12 @@ def _from_fields(fields: dict[str, Any], origin: str, source: str, options: Read
         date=date if isinstance(date, str) else None if date is None else str(date),
         meta=_small_meta(fields, {name, options.text_field, options.url_field, "date", "timestamp"}),
     )
+
+
+def _missing(what: str, name: str, there: list[str]) -> str:
+    """What a record or table has instead of the text, and the setting that names it."""
+    few = ", ".join(other[:40] for other in there[:12]) + (", …" if len(there) > 12 else "")
+    return f"no {what} {name!r}; it has {few or 'none'}; name the one that holds the text: -s read.text_field=…"
 
 
 def _small_meta(fields: dict[str, Any], taken: set[str]) -> dict[str, Any]:
@@ -224,29 +231,52 @@ def _read_document(part: Part, options: ReadOptions) -> Iterator[Item]:
 def _read_parquet(part: Part, options: ReadOptions) -> Iterator[Item]:
     import polars as pl  # 0.7 s, and threads: only where a parquet file is read
 
-    with Source(part.path):
-        pass  # a missing file is the same error in every format
     wanted = {options.text_field, options.html_field, options.url_field, "date", "timestamp", "title", "id"}
-    try:
-        scan = pl.scan_parquet(part.path)
-        names = scan.collect_schema().names()
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        yield Fault(part.name, part.start, None, "parquet.damaged", _first_line(error))
-        return
-    if not {options.text_field, options.html_field} & set(names):
-        raise InputError(f"{part.path} has no column {options.text_field!r}; it has {', '.join(names)}")
-    columns = [name for name in names if name in wanted]
-    for start in range(part.start, part.end, _PARQUET_ROWS):
+    with Source(part.path) as source:  # a missing file is the same error in every format
+        by_name = not source.copied and shown(part.path) == part.path  # polars takes names in UTF-8 alone
         try:
-            frame = scan.select(columns).slice(start, min(_PARQUET_ROWS, part.end - start)).collect()
+            source.file.seek(0)
+            scan = pl.scan_parquet(part.path if by_name else source.file)
+            schema = scan.collect_schema()
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-            yield Fault(part.name, start, None, "parquet.damaged", _first_line(error))
-            continue
-        for row, fields in enumerate(frame.iter_rows(named=True), start):
+            yield Fault(part.name, part.start, None, "parquet.damaged", _first_line(error))
+            return
+        if fault := _textless(part, options, {name: str(kind.base_type()) for name, kind in schema.items()}):
+            yield fault
+            return
+        scan = scan.select([name for name in schema.names() if name in wanted])
+        for start in range(part.start, part.end, _PARQUET_ROWS):
             try:
-                yield _from_fields(fields, f"{part.name}#{row}", part.source, options)
-            except JsonLineError as error:
-                yield Fault(part.name, row, None, error.reason, error.detail)
+                frame = scan.slice(start, min(_PARQUET_ROWS, part.end - start)).collect()
+            except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+                yield Fault(part.name, start, None, "parquet.damaged", _first_line(error))
+                continue
+            for row, fields in enumerate(frame.iter_rows(named=True), start):
+                try:
+                    yield _from_fields(_decoded(fields), f"{part.name}#{row}", part.source, options)
+                except JsonLineError as error:
+                    yield Fault(part.name, row, None, error.reason, error.detail)
+
+
+def _textless(part: Part, options: ReadOptions, kinds: dict[str, str]) -> Fault | None:
+    """The fault of a part whose columns cannot hold text: one for the part, not one for each row."""
+    named = {options.text_field, options.html_field} & kinds.keys()
+    if not named:
+        detail = _missing("column", options.text_field, list(kinds))
+        return Fault(part.name, part.start, None, "field.missing", detail)
+    if any(kinds[str(name)] in _TEXT_KINDS for name in named):
+        return None
+    detail = "; ".join(f"column {name!r} holds {kinds[str(name)]}" for name in sorted(map(str, named)))
+    return Fault(part.name, part.start, None, "field.not_text", detail)
+
+
+def _decoded(fields: dict[str, Any]) -> dict[str, Any]:
+    """Binary values that are UTF-8 as text: older writers of parquet do not say which columns are text."""
+    for name, value in fields.items():
+        if isinstance(value, bytes):
+            with contextlib.suppress(UnicodeDecodeError):
+                fields[name] = value.decode()
+    return fields
 
 
 def _first_line(error: BaseException) -> str:
@@ -254,6 +284,7 @@ def _first_line(error: BaseException) -> str:
 
 
 _PARQUET_ROWS: Final = 10_000
+_TEXT_KINDS: Final = frozenset({"String", "Binary", "Categorical", "Enum"})
 
 
 def _read_wiki(part: Part, options: ReadOptions) -> Iterator[Item]:

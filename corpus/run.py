@@ -63,6 +63,17 @@ def _tell_outcome(call: CleanCall, summary: dict[str, Any], spent: dict[str, flo
     )
     for reason, count in list(summary["reasons"].items())[:5]:
         say(f"  {count:>8,}  {reason}")
+    if not documents["kept"]:
+        say(_why_nothing(summary))
     if records["quarantined"]:
         say(f"{records['quarantined']:,} damaged or unreadable records: {call.out / 'quarantine'}")
     say(f"Report: {call.out / 'report.html'}")
+
+
+def _why_nothing(summary: dict[str, Any]) -> str:
+    """A run that kept nothing says what to look at."""
+    if not summary["documents"]["read"] and "field.missing" in summary["quarantined"]:
+        return "No record has the text field; name the right one with -s read.text_field=NAME."
+    if not summary["documents"]["read"]:
+        return "No record was a document; the report says why each was passed over."
+    return "No document was kept; the report shows samples for each reason."

@@ -5,21 +5,21 @@ The text comes from the config classes themselves, so it cannot differ from what
 
 from corpus.config import CleanConfig, load
 from runkit.config import describe
-from runkit.console import emit_json, say
+from runkit.console import emit_json
 
 
 def show_settings(as_json: bool) -> None:
-    """To stderr for people, or as one JSON object."""
+    """To stdout, for people or as one JSON object."""
     settings = describe(CleanConfig)
     rules = load(None, []).rules
     if as_json:
         emit_json({"settings": [setting._asdict() for setting in settings], "rules": [r.model_dump() for r in rules]})
         return
     for setting in settings:
-        say(f"{setting.key}  ({setting.type}; default {setting.default})\n    {setting.text}")
-    say("\nRules of the shipped configs, as `-s rules.SIGNAL.min=…` and `.max=…`:")
+        print(f"{setting.key}  ({setting.type}; default {setting.default})\n    {setting.text}")
+    print("\nRules of the shipped configs, as `-s rules.SIGNAL.min=…` and `.max=…`:")
     for rule in rules:
         bounds = " ".join(
             f"{name} {value:g}" for name, value in (("min", rule.min), ("max", rule.max)) if value is not None
         )
-        say(f"  {rule.signal:<26} {rule.language or 'all':<3} {bounds:<22} {rule.source}")
+        print(f"  {rule.signal:<26} {rule.language or 'all':<3} {bounds:<22} {rule.source}")

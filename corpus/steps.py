@@ -1,11 +1,12 @@
 """The pipeline's steps between reader and writer, each a datatrove `PipelineStep` over `Page`s.
 
 In and out: a stream of pages; a step adds text, signals and reasons and drops nothing. What a step cannot cope with
-becomes the reason `<step>.error` on that page, with the exception's name in `meta`. Kernels run over batches of 256
-pages or 4 M characters, which brings the price of a call down to nothing.
+becomes the reason `<step>.error` on that page, with the exception's name in `meta` (the kernels take any text).
+Kernels run over batches of 256 pages or 4 M characters, which brings the price of a call down to nothing.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from datatrove.pipeline.base import PipelineStep
@@ -151,7 +152,7 @@ class Normalize(PageStep):
         before = page.text = normalize(page.text, t2s=self.config.t2s)
         page.signals["s_boilerplate_share"] = 0.0
         if self.config.drop_boilerplate:
-            page.text, removed = drop_boilerplate(before)
+            page.text, removed = drop_boilerplate(before, markup=page.kind == "text")
             page.signals["s_boilerplate_share"] = removed / max(len(before), 1)
         if not page.text and not any(reason.startswith("extract.") for reason in page.reasons):
             page.reject("normalize.only_boilerplate" if before else "normalize.empty")
@@ -216,8 +217,22 @@ class MaskPersonal(PageStep):
         if page.reasons or not self.mask:
             return
         page.text, counts = mask_personal(page.text)
+        page.meta = {key: _masked(value, counts) for key, value in page.meta.items()}
         if counts:
             page.meta["masked"] = counts
+
+
+def _masked(value: Any, counts: dict[str, int]) -> Any:
+    """A field of the input, masked as the text is; what was found is added to `counts`."""
+    if isinstance(value, str):
+        value, found = mask_personal(value)
+        for kind, count in found.items():
+            counts[kind] = counts.get(kind, 0) + count
+    elif isinstance(value, list):
+        value = [_masked(item, counts) for item in value]
+    elif isinstance(value, dict):
+        value = {key: _masked(item, counts) for key, item in value.items()}
+    return value
 
 
 def text_quality(page: Page) -> float:

@@ -82,7 +82,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to std
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
 Verbose = Annotated[
     int,
-    typer.Option("-v", "--verbose", count=True, callback=_note_verbosity, help="More detail; -vv: tracebacks."),
+    typer.Option("-v", "--verbose", count=True, callback=_note_verbosity, help="-vv: tracebacks of errors too."),
 ]
 
 

@@ -93,9 +93,12 @@ def test_below_the_threshold_both_stay(tmp_path: Path) -> None:
 
 def test_same_page_under_two_addresses_of_tracking(tmp_path: Path) -> None:
     one, other = "http://news.example/a?id=3", "https://news.example/a?utm_source=x&id=3#top"
-    texts = [(article(21, 12), one), (article(22, 20), other), (article(23), "http://news.example/a?id=4")]
+    later = article(21, 12) + "\n" + article(22, 8)
+    texts = [(article(21, 12), one), (later, other), (article(23), "http://news.example/a?id=4")]
     assert decide(tmp_path, texts, DedupConfig()) == {0: ("dedup.url", 1)}
     assert decide(tmp_path, texts, DedupConfig(by_url=False)) == {}
+    # A site that gives all its pages one address loses none of them.
+    assert decide(tmp_path, [(article(24), one), (article(25), one)], DedupConfig()) == {}
 
 
 def test_switched_off_nothing_is_a_copy(tmp_path: Path) -> None:

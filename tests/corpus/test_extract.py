@@ -264,7 +264,10 @@ def _grams(text: str, language: str) -> Counter[str]:
 @pytest.mark.parametrize("mode", MODES)
 def test_a_character_alone_in_its_text_node_is_not_lost(mode: Mode) -> None:
     """Highlighted words and quotation marks around inline elements are such nodes on most Chinese pages."""
-    sentence = "<p> 「<b>文件</b>」菜单里有一项<i>新</i>建，<em>我</em>\n<a href='/x'>爱</a> <b>用</b>它，因为它从来不出错。</p>"
+    sentence = (
+        "<p> 「<b>文件</b>」菜单里有一项<i>新</i>建，<em>我</em>\n"
+        "<a href='/x'>&#29233;</a> <b>用</b>它，因为它从来不出错。</p>"
+    )
     page = f"<html><body><article><h1>说明</h1>{sentence * 6}</article></body></html>"
     found = extract(page, mode).text.replace(" ", "")
     assert found.count("「文件」菜单里有一项新建，我爱用它，因为它从来不出错。") == 6

@@ -71,3 +71,22 @@ def test_what_is_removed_is_counted_and_the_rest_is_untouched() -> None:
     assert cleaned == "第一段话，讲的是事情的开头。\n\n第二段话。"
     assert removed == len(text) - len(cleaned)
     assert drop_boilerplate(cleaned) == (cleaned, 0)
+
+
+CODE = "```\n>>> print()\n...\nSave\n---\n| --- |\n***\n提交\n```\n\n~~~py\nprint()\n~~~"
+MARKDOWN = "## 提交\n\n| 标签：甲 | 评论 |\n| --- | --- |\n\n***\n\n> 广告\n\n- 登录\n\n* 搜索\n\n1. 评论\n\n---"
+
+
+@pytest.mark.parametrize("markup", [False, True])
+def test_fenced_code_is_not_touched(markup: bool) -> None:
+    assert drop_boilerplate(CODE, markup=markup) == (CODE, 0)
+    assert drop_boilerplate(f"下一页\n{CODE}\n版权所有", markup=markup)[0] == CODE
+    assert drop_boilerplate("```\n甲\nSave", markup=markup)[0] == "```\n甲"  # never closed
+
+
+def test_structure_of_markdown_stays_where_there_may_be_any() -> None:
+    assert drop_boilerplate(MARKDOWN, markup=True) == (MARKDOWN, 0)
+    assert drop_boilerplate(f"{MARKDOWN}\n阅读全文\n2024.3.5 来源：某某日报", markup=True)[0] == MARKDOWN
+    assert "---" not in drop_boilerplate(MARKDOWN)[0] and "提交" not in drop_boilerplate(MARKDOWN)[0]
+    front = "---\ntitle: 甲\ntag:\n- 乙\n---"
+    assert drop_boilerplate(f"{front}\n\ntag:", markup=True)[0] == front

@@ -290,8 +290,6 @@ def test_a_damaged_parquet_file_is_counted(tmp_path: Path) -> None:
     path.write_bytes(data)
     pages, faults = read_all(path, shard_bytes=1_000)
     assert {fault.reason for fault in faults} == {"parquet.damaged"} and len(pages) == 900
-    with pytest.raises(InputError, match="no column 'body'"):
-        read_all(path, options=ReadOptions(text_field="body"))
 
 
 def test_a_file_that_went_away_is_a_clear_error(tmp_path: Path) -> None:
@@ -318,3 +316,30 @@ def test_real_dump_agrees_with_warcio_and_is_cut_alike(tmp_path: Path) -> None:
         for record, page in zip(ArchiveIterator(file), pages[:200], strict=False):
             assert record.rec_headers.get_header("WARC-Target-URI") == page.url
             assert record.content_stream().read() == page.payload
+
+
+def test_a_parquet_file_without_text_is_one_fault_and_the_rest_is_read(tmp_path: Path) -> None:
+    pl.DataFrame({"body": ["x"] * 9, "id": range(9)}).write_parquet(tmp_path / "a.parquet")
+    pl.DataFrame({"text": range(9)}).write_parquet(tmp_path / "b.parquet")
+    pl.DataFrame({"text": ["一".encode(), b"\xff"], "url": [b"http://a.example/", b"\xff"]}).write_parquet(
+        tmp_path / "c.parquet"
+    )
+    pl.DataFrame({"text": ["三"]}).write_parquet(tmp_path / "d.parquet")
+    pages, faults = read_all(*sorted(tmp_path.iterdir()))
+    assert [(page.text, page.url) for page in pages] == [("一", "http://a.example/"), ("三", None)]
+    assert [(fault.name, fault.offset, fault.reason) for fault in faults] == [
+        ("a.parquet", 0, "field.missing"),
+        ("b.parquet", 0, "field.not_text"),
+        ("c.parquet", 1, "field.not_text"),
+    ]
+    assert "it has body, id;" in faults[0].detail and "-s read.text_field=" in faults[0].detail
+    assert "Int64" in faults[1].detail
+
+
+def test_a_line_without_text_says_what_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'{"content": "x", "id": 1}\n{}\n')
+    _, faults = read_all(path)
+    assert [fault.reason for fault in faults] == ["field.missing"] * 2
+    assert "it has content, id;" in faults[0].detail and "-s read.text_field=" in faults[0].detail
+    assert "it has none;" in faults[1].detail

@@ -221,7 +221,7 @@ def test_samples_show_the_value_beside_its_bound(tmp_path: Path) -> None:
     made = small(tmp_path / "run")
     tree = parser.document_fromstring(made.html.encode())
     chips = [element.text_content() for element in tree.xpath("//section[@id='rejected']//span[@class='chip']")]
-    assert {"80 < 120", "90 < 120", "0.25 > 0.18", "ja 0.93", "copy of abc123, 81% alike"} <= set(chips)
+    assert {"80 < 120", "90 < 120", "0.25 > 0.2", "ja 0.93", "copy of abc123, 81% alike"} <= set(chips)
     for reason in made.summary["reasons"]:
         assert tree.xpath(f"//section[@id='reasons']//a[@href='#reason-{reason.replace('_', '_5f_')}']"), reason
         assert tree.xpath(f"//h3[@id='reason-{reason.replace('_', '_5f_')}']"), reason

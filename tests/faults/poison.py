@@ -77,7 +77,7 @@ def main() -> None:
         reader = kind(planned, ReadOptions())
         steps = pipeline(where, reader, build(reader, config, run))
         executor = ShardExecutor(steps, options.workers, config.worker)
-        executor.run_shards(range(len(planned.shards)), lambda records: None)
+        executor.run_shards(range(len(planned.shards)), lambda records: None, lambda shard: None)
         clean(run, planned, config, options)  # every shard has its mark: what is left is the second pass
 
 
