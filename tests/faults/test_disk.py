@@ -88,7 +88,7 @@ def small_disk(tmp_path: Path) -> Iterator[Resize]:
         subprocess.run(["umount", place], check=False)
 
 
-@pytest.mark.parametrize("size", ["400k", "1600k"])
+@pytest.mark.parametrize("size", ["400k", "1200k"])
 def test_a_small_disk(tmp_path: Path, dump: Path, expected: dict[str, str], small_disk: Resize, size: str) -> None:
     out = small_disk(size) / "run"
     words = ["clean", dump, "--out", out, *FAST, *SHARDS, "--workers", "2"]
