@@ -1,6 +1,6 @@
 """What all commands share at the terminal: the app factory, exit codes, options, progress, one JSON object.
 
-In: a typer app and arguments. Out: an exit code of FAULTS' table and text that cannot command the terminal.
+In: a typer app and arguments. Out: an exit code of docs/formats.md and text that cannot command the terminal.
 People's text goes to stderr; stdout holds one JSON object or nothing. rich is imported when first used, so
 `--help` costs 0.13 CPU seconds, interpreter included. Price: progress moves only when its caller advances.
 """

@@ -1,4 +1,4 @@
-"""Errors that a user can mend: one sentence that states the fix, and the exit code of FAULTS' table.
+"""Errors that a user can mend: one sentence that states the fix, and its exit code (docs/formats.md).
 
 Anything else that escapes a command is a bug of ours and exits 1 with a traceback.
 """
