@@ -42,7 +42,7 @@ class ExtractConfig(Config):
     """Main text from HTML."""
 
     mode: Literal["fast", "best"] = "best"
-    """fast: about 2 ms a page; best: the better text, at ten to twenty times the time."""
+    """fast: about 3 ms a page; best: the better text, at ten to twenty times the time."""
 
 
 class NormalizeConfig(Config):
