@@ -96,7 +96,7 @@ def extract(html: str, mode: Mode = "best") -> Extracted:
         tree = _parse(html)
         title = " ".join((tree.title or "").split()) or None
         small = len(html) <= MAX_CHARS_BEST and tags <= MAX_TAGS_BEST
-        text = _best(html, tree, title) if mode == "best" and small else _fast(tree, title)
+        text = _best(html, tree, title) if mode == "best" and small else _fast(tree, title, _lines(tree, True))
     except _LibraryError:
         return Extracted("", title, "extractor_error")
     return Extracted(text, title, None if text else "no_main_text")
@@ -186,22 +186,24 @@ def _lines(tree: HTMLTree, main_content: bool) -> list[Line]:
     return parse_lines(reduced.replace(_JOINER, ""))
 
 
-def _fast(tree: HTMLTree, title: str | None) -> str:
-    kept: list[str] = []
-    for main_content in (True, False):
-        lines = _lines(tree, main_content)
-        kept = keep(lines, line_scores(lines), title, DEFAULT.boilerplate)
-        if sum(map(units, kept)) >= THIN_TEXT:
-            break
+def _fast(tree: HTMLTree, title: str | None, main: list[Line]) -> str:
+    """The best run of the main content `main`, or of the whole page where that gives next to nothing."""
+    kept = _chosen(main, title)
+    if sum(map(units, kept)) < THIN_TEXT:
+        kept = _chosen(_lines(tree, False), title)
     return "\n".join(kept)
+
+
+def _chosen(lines: list[Line], title: str | None) -> list[str]:
+    return keep(lines, line_scores(lines), title, DEFAULT.boilerplate)
 
 
 def _best(html: str, tree: HTMLTree, title: str | None) -> str:
     witness = _readability(html)
-    plain = _fast(tree, title)
+    lines = _lines(tree, True)
+    plain = _fast(tree, title, lines)
     if is_notice(witness) or units(witness) < SMALL_WITNESS * units(plain):
         return plain
-    lines = _lines(tree, True)
     if _coverage(lines, witness) < 0.5:  # the two disagree about where the article is: look at all lines
         lines = _lines(tree, False)
     kept = keep(lines, with_votes(lines, line_scores(lines), witness), title, DROP_BEST)
