@@ -18,7 +18,6 @@ from corpus.config import CleanConfig
 from corpus.dedup import find_copies
 from corpus.executor import ShardExecutor
 from corpus.finish import add, finish_shard
-from corpus.inputs import Plan
 from corpus.minhash import warm_kernels
 from corpus.pipeline import build
 from corpus.readers import ReadOptions
@@ -27,6 +26,7 @@ from corpus.store import part_name, write_parquet
 from runkit.console import progress, say
 from runkit.errors import UsageError
 from runkit.files import sha256_file
+from runkit.inputs import Plan
 from runkit.rundir import Mark, RunDir
 
 COPIES = "copies.parquet"

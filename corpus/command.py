@@ -8,9 +8,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from corpus.config import CleanConfig, load
-from corpus.inputs import Plan, plan
 from runkit.console import emit_json, say
 from runkit.errors import UsageError
+from runkit.inputs import Plan, plan
 
 LANGUAGES = ("en", "zh")
 

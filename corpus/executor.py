@@ -12,7 +12,6 @@ import gc
 import multiprocessing
 import os
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -30,6 +29,7 @@ from corpus.config import WorkerConfig
 from corpus.page import Page
 from corpus.reading import UNREADABLE, ReadShard
 from runkit.errors import EnvironmentFault, UserError
+from runkit.workers import begin_worker, signals_held
 
 POLL_S = 0.2
 # So often in a row a worker must be killed at the same record, before the record is held to be the cause.
@@ -38,8 +38,6 @@ KILLS_TO_BLAME = 3
 MOST_DEATHS = 100
 # Between records a worker only writes; a disk may be slow, but one that stands still this long is broken.
 MOST_REST_S = 600
-_PR_SET_PDEATHSIG = 1
-_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 @dataclass
@@ -138,12 +136,8 @@ class _Pool:
         beat = self.context.RawArray(ctypes.c_double, 4)
         inherited = [worker.pipe for worker in self.workers] + [ours]
         process = self.context.Process(target=_work, args=(self.executor, theirs, beat, inherited, os.getpid()))
-        # Until it has set its own handlers, a signal to the group would raise our exceptions inside the child.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        try:
+        with signals_held():
             process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         theirs.close()
         return _Worker(process, ours, beat)
 
@@ -235,13 +229,7 @@ class _Pool:
 
 def _work(executor: ShardExecutor, pipe: Connection, beat: Any, inherited: list[Connection], parent: int) -> None:
     """A worker's life: take a shard, run it, answer with its number of records, until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the parent decides
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
+    begin_worker(parent)
     for other in inherited:  # else no worker would see the pipe of another close
         other.close()
 

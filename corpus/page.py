@@ -5,11 +5,12 @@ Readers fill `payload` (bytes as served) or `text`; `decode` turns the payload i
 writer at the end parts kept from rejected, so every broken rule of every page is on record.
 """
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from datatrove.data import Document
+
+from runkit.records import id_of
 
 Kind = Literal["html", "text"]
 
@@ -35,8 +36,7 @@ class Page(Document):
 
     def __post_init__(self) -> None:
         if not self.id:
-            # 96 bits: one collision expected beyond 10^14 documents.
-            self.id = hashlib.blake2b(self.origin.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+            self.id = id_of(self.origin)
 
     def reject(self, reason: str) -> None:
         """Record a broken rule once."""

@@ -6,7 +6,6 @@ but blank lines. Memory is bounded by about three times `max_record_bytes`, what
 unpacks to.
 """
 
-import contextlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,13 +13,13 @@ from typing import Any, Final
 
 from corpus.decode import decode
 from corpus.http_message import HttpError, Response, parse_content_type, parse_response
-from corpus.inputs import Part, Shard
 from corpus.mediawiki import read_mediawiki
 from corpus.page import Page
 from corpus.warc import Flaw, Record, read_records
-from runkit.errors import EnvironmentFault, InputError
-from runkit.jsonl import JsonLineError, iter_lines, parse_object
-from runkit.source import Source, shown
+from runkit.fields import Fault, Fields, date_of, read_fields, reading, text_of, url_of
+from runkit.inputs import Part, Shard
+from runkit.jsonl import JsonLineError
+from runkit.source import Source
 from runkit.streams import Stream, StreamError, whole
 
 _HTML_MIMES: Final = frozenset({"text/html", "application/xhtml+xml"})
@@ -28,6 +27,7 @@ _SNIFFED_MIMES: Final = frozenset({"", "application/octet-stream", "text/plain",
 _WANTED: Final = _HTML_MIMES | _SNIFFED_MIMES | {"text/markdown", "text/x-markdown"}
 _HTML_HINT: Final = re.compile(rb"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 _MAX_META_CHARS: Final = 1_000
+_SETTING: Final = "-s read.text_field"  # what names the field that holds the text
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +41,6 @@ class ReadOptions:
     max_line_bytes: int = 64_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A record that is no page. `offset` is in the file, for JSON lines in the uncompressed stream."""
-
-    name: str
-    offset: int
-    line: int | None
-    reason: str
-    detail: str = ""
-
-
 Item = Page | Fault
 
 
@@ -59,12 +48,8 @@ def read(shard: Shard, options: ReadOptions | None = None) -> Iterator[Item]:
     """Pages and faults of a shard, in order."""
     options = options or ReadOptions()
     for part in shard.parts:
-        try:
+        with reading(part):
             yield from _READERS[part.format](part, options)
-        except FileNotFoundError:
-            raise InputError(f"{shown(part.path)} was there when the run was planned and is gone now") from None
-        except OSError as error:
-            raise EnvironmentFault(f"{shown(part.path)} cannot be read: {error.strerror or error}") from None
 
 
 def _read_warc(part: Part, options: ReadOptions) -> Iterator[Item]:
@@ -131,62 +116,38 @@ def _set_text(page: Page, payload: bytes, charset: str | None) -> None:
         page.meta["flags"] = list(decoded.flags)
 
 
-def _read_jsonl(part: Part, options: ReadOptions) -> Iterator[Item]:
-    # Only the first range of a compressed file knows where it stands in the uncompressed stream.
-    relative = bool(part.compression) and part.start > 0
-    prefix = f"{part.name}#{part.start}+" if relative else f"{part.name}#"
-    with Source(part.path) as source:
-        lines = iter_lines(
-            Stream(source, part.compression, part.start, part.end),
-            options.max_line_bytes,
-            number=part.first_line or 1,
-            offset=0 if part.compression else part.start,
-        )
-        for line in lines:
-            number = None if part.first_line is None else line.number
-            note = f" (counted from the member at byte {part.start})" if relative else ""
-            if line.data is None:
-                yield Fault(part.name, line.offset, number, line.reason, line.detail + note)
-                continue
-            try:
-                fields = parse_object(line.data)
-                yield _from_fields(fields, f"{prefix}{line.offset}", part.source, options)
-            except JsonLineError as error:
-                yield Fault(part.name, line.offset, number, error.reason, error.detail + note)
+def _read_records(part: Part, options: ReadOptions) -> Iterator[Item]:
+    texts = [name for name in (options.text_field, options.html_field) if name is not None]
+    wanted = {*texts, options.url_field, "date", "timestamp", "title", "id"}
+    for item in read_fields(part, wanted, options.max_line_bytes, texts=texts, setting=_SETTING):
+        if isinstance(item, Fault):
+            yield item
+            continue
+        try:
+            yield _from_fields(item, part.source, options)
+        except JsonLineError as error:
+            yield item.fault(error)
 
 
-def _from_fields(fields: dict[str, Any], origin: str, source: str, options: ReadOptions) -> Page:
+def _from_fields(item: Fields, source: str, options: ReadOptions) -> Page:
     """A page from named values; JsonLineError where the text is missing, empty of type, or not storable."""
-    html = options.html_field is not None and isinstance(fields.get(options.html_field), str)
+    values = item.values
+    html = options.html_field is not None and isinstance(values.get(options.html_field), str)
     name = options.html_field if html and options.html_field else options.text_field
-    value = fields.get(name)
-    if name not in fields:
-        raise JsonLineError("field.missing", _missing("field", name, list(fields)))
-    if not isinstance(value, str):
-        raise JsonLineError("field.not_text", f"{name!r} holds {'null' if value is None else type(value).__name__}")
-    if "\0" in value:
-        raise JsonLineError("json.nul", f"{name!r} holds a NUL")
-    url = fields.get(options.url_field)
-    date = fields.get("date", fields.get("timestamp"))
+    value = text_of(values, name, _SETTING)
     if len(value) > options.max_record_bytes // 4 and len(value.encode()) > options.max_record_bytes:
         raise JsonLineError("record.too_large", f"{name!r} holds {len(value)} characters")
     return Page(
-        origin=origin,
+        origin=item.origin,
         source=source,
         kind="html" if html else "text",
         text="" if html else value,
         payload=value.encode() if html else b"",
         charset="utf-8" if html else None,
-        url=url if isinstance(url, str) and url else None,
-        date=date if isinstance(date, str) else None if date is None else str(date),
-        meta=_small_meta(fields, {name, options.text_field, options.url_field, "date", "timestamp"}),
+        url=url_of(values, options.url_field),
+        date=date_of(values),
+        meta=_small_meta(values, {name, options.text_field, options.url_field, "date", "timestamp"}),
     )
-
-
-def _missing(what: str, name: str, there: list[str]) -> str:
-    """What a record or table has instead of the text, and the setting that names it."""
-    few = ", ".join(other[:40] for other in there[:12]) + (", …" if len(there) > 12 else "")
-    return f"no {what} {name!r}; it has {few or 'none'}; name the one that holds the text: -s read.text_field=…"
 
 
 def _small_meta(fields: dict[str, Any], taken: set[str]) -> dict[str, Any]:
@@ -228,65 +189,6 @@ def _read_document(part: Part, options: ReadOptions) -> Iterator[Item]:
         yield page
 
 
-def _read_parquet(part: Part, options: ReadOptions) -> Iterator[Item]:
-    import polars as pl  # 0.7 s, and threads: only where a parquet file is read
-
-    wanted = {options.text_field, options.html_field, options.url_field, "date", "timestamp", "title", "id"}
-    with Source(part.path) as source:  # a missing file is the same error in every format
-        by_name = not source.copied and shown(part.path) == part.path  # polars takes names in UTF-8 alone
-        try:
-            source.file.seek(0)
-            scan = pl.scan_parquet(part.path if by_name else source.file)
-            schema = scan.collect_schema()
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-            yield Fault(part.name, part.start, None, "parquet.damaged", _first_line(error))
-            return
-        if fault := _textless(part, options, {name: str(kind.base_type()) for name, kind in schema.items()}):
-            yield fault
-            return
-        scan = scan.select([name for name in schema.names() if name in wanted])
-        for start in range(part.start, part.end, _PARQUET_ROWS):
-            try:
-                frame = scan.slice(start, min(_PARQUET_ROWS, part.end - start)).collect()
-            except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-                yield Fault(part.name, start, None, "parquet.damaged", _first_line(error))
-                continue
-            for row, fields in enumerate(frame.iter_rows(named=True), start):
-                try:
-                    yield _from_fields(_decoded(fields), f"{part.name}#{row}", part.source, options)
-                except JsonLineError as error:
-                    yield Fault(part.name, row, None, error.reason, error.detail)
-
-
-def _textless(part: Part, options: ReadOptions, kinds: dict[str, str]) -> Fault | None:
-    """The fault of a part whose columns cannot hold text: one for the part, not one for each row."""
-    named = {options.text_field, options.html_field} & kinds.keys()
-    if not named:
-        detail = _missing("column", options.text_field, list(kinds))
-        return Fault(part.name, part.start, None, "field.missing", detail)
-    if any(kinds[str(name)] in _TEXT_KINDS for name in named):
-        return None
-    detail = "; ".join(f"column {name!r} holds {kinds[str(name)]}" for name in sorted(map(str, named)))
-    return Fault(part.name, part.start, None, "field.not_text", detail)
-
-
-def _decoded(fields: dict[str, Any]) -> dict[str, Any]:
-    """Binary values that are UTF-8 as text: older writers of parquet do not say which columns are text."""
-    for name, value in fields.items():
-        if isinstance(value, bytes):
-            with contextlib.suppress(UnicodeDecodeError):
-                fields[name] = value.decode()
-    return fields
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-_PARQUET_ROWS: Final = 10_000
-_TEXT_KINDS: Final = frozenset({"String", "Binary", "Categorical", "Enum"})
-
-
 def _read_wiki(part: Part, options: ReadOptions) -> Iterator[Item]:
     with Source(part.path) as source:
         for entry in read_mediawiki(Stream(source, part.compression), options.max_record_bytes):
@@ -306,9 +208,9 @@ def _read_wiki(part: Part, options: ReadOptions) -> Iterator[Item]:
 
 _READERS: Final[dict[str, Callable[[Part, ReadOptions], Iterator[Item]]]] = {
     "warc": _read_warc,
-    "jsonl": _read_jsonl,
+    "jsonl": _read_records,
     "html": _read_document,
     "text": _read_document,
-    "parquet": _read_parquet,
+    "parquet": _read_records,
     "mediawiki": _read_wiki,
 }

@@ -5,16 +5,17 @@ known by its place and left out, with a reason, when the shard is read again. A 
 part of the shard (one file, or one range of a file); the parts behind it are read.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from datatrove.pipeline.base import PipelineStep
 
-from corpus.inputs import Part, Plan, Shard
 from corpus.page import Page
-from corpus.readers import Fault, Item, ReadOptions, read
+from corpus.readers import Item, ReadOptions, read
+from runkit.fields import Fault
+from runkit.inputs import Part, Plan, Shard
+from runkit.records import sampled
 
 UNREADABLE = "worker.unreadable"
 _PART = 2**32  # place = part * _PART + record: a place stays the same whatever is left out before it
@@ -90,10 +91,7 @@ class ReadShard(PipelineStep):
         return None
 
     def _sampled(self, page: Page) -> bool:
-        if self.sample is None:
-            return True
-        digest = hashlib.blake2b(page.id.encode(), digest_size=8, key=self.seed.to_bytes(8, "little")).digest()
-        return int.from_bytes(digest, "little") < self.sample * 2**64
+        return self.sample is None or sampled(page.id, self.sample, self.seed)
 
 
 def _offset(page: Page) -> int:

@@ -5,8 +5,8 @@ In: the sum of the shards' statistics and the plan. Out: one JSON-like object. T
 
 from typing import Any
 
-from corpus.inputs import Plan
 from corpus.signals import FUNNEL
+from runkit.inputs import Plan
 
 TOP_DOMAINS = 50
 

@@ -25,6 +25,7 @@ from runkit.streams import (
     Member,
     PlainRange,
     StreamError,
+    begins_record,
     find_member,
     head_of,
     open_member,
@@ -67,11 +68,6 @@ class Flaw:
     offset: int
     reason: str
     detail: str = ""
-
-
-def begins_record(head: bytes) -> bool:
-    """Do these decompressed bytes begin a WARC record?"""
-    return head.lstrip(b"\r\n").startswith(_VERSION)
 
 
 def parse_headers(head: bytes, encoding: str = "utf-8") -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""The floor under the four stages: files, runs, configuration, terminal, reports, and units of text."""
+"""The floor under the four stages: files, inputs, runs, configuration, terminal, reports, and units of text."""

@@ -264,6 +264,11 @@ def looks_like_text(head: bytes) -> bool:
     return bool(head) and odd * 50 <= len(head)
 
 
+def begins_record(head: bytes) -> bool:
+    """Do these decompressed bytes begin a WARC record?"""
+    return head.lstrip(b"\r\n").startswith(b"WARC/")
+
+
 class Stream:
     """The decompressed bytes of [start, end) of a file, one member after another, for line readers.
 

@@ -9,13 +9,13 @@ import polars as pl
 
 from corpus.config import CleanConfig, load
 from corpus.finish import add, statistics
-from corpus.inputs import InputFile, Plan
 from corpus.page import Page
 from corpus.report import write_report
 from corpus.signals import ALL_SIGNALS
 from corpus.store import part_name, to_frame
 from corpus.summary import summarise
 from runkit.files import write_json
+from runkit.inputs import InputFile, Plan
 from runkit.rundir import RunDir
 
 VERSIONS = {"wenhai": "0.1.0"}

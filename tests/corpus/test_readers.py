@@ -12,11 +12,12 @@ import pytest
 import zstandard
 from warcio.archiveiterator import ArchiveIterator
 
-from corpus.inputs import plan
 from corpus.mediawiki import plain_text
 from corpus.page import Page
-from corpus.readers import Fault, ReadOptions, read
+from corpus.readers import ReadOptions, read
 from runkit.errors import InputError
+from runkit.fields import Fault
+from runkit.inputs import plan
 from tests.corpus.warc_maker import DATE, make, plain_record
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

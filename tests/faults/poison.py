@@ -17,11 +17,11 @@ from datatrove.pipeline.base import PipelineStep
 from corpus.clean import Options, clean, open_run
 from corpus.config import load
 from corpus.executor import ShardExecutor
-from corpus.inputs import Part, plan
 from corpus.page import Page
 from corpus.pipeline import build
 from corpus.readers import Item, ReadOptions
 from corpus.reading import ReadShard
+from runkit.inputs import Part, plan
 
 DIES, GROWS, HANGS = "【此页致命】", "【此页膨胀】", "【此页不返】"
 GROWTH_BYTES = 4 * 2**30 if os.environ.get("WENHAI_FULL") == "1" else 600 * 2**20

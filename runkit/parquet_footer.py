@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from corpus.formats import FormatError
+from runkit.formats import FormatError
 from runkit.source import Source
 
 MAX_FOOTER_BYTES: Final = 1 << 28

@@ -14,14 +14,15 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Final
 
-from corpus.cuts import Cut, cut_file, fingerprint
-from corpus.formats import FormatError, detect
+from runkit.cuts import Cut, cut_file, fingerprint
 from runkit.errors import InputError, UsageError
+from runkit.formats import FormatError, detect
 from runkit.source import Source, is_web, shown
 
 SHARD_BYTES: Final = 8_000_000
@@ -40,6 +41,7 @@ class Part:
     start: int
     end: int
     first_line: int | None = None  # jsonl: number of the first line, None where it cannot be known
+    labelled: bool = False  # `source` is the user's `name=`, not the file's stem
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,22 +81,33 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Found:
+    """A file behind an argument, not looked into yet."""
+
     path: str
     name: str
     source: str | None  # None: the file's stem
     explicit: bool  # named by the user, not met in a folder
 
 
-def plan(inputs: Sequence[str], *, shard_bytes: int = SHARD_BYTES) -> Plan:
-    """Find, name and cut the files. UsageError: a path does not exist. InputError: nothing can be read."""
+def plan(
+    inputs: Sequence[str],
+    *,
+    shard_bytes: int = SHARD_BYTES,
+    choose: Callable[[list[Found]], list[Found]] = list,
+    refused: Mapping[str, str] = MappingProxyType({}),
+) -> Plan:
+    """Find, name and cut the files. UsageError: a path does not exist. InputError: nothing can be read.
+
+    `choose` leaves out files that were found; `refused` says of a format why its files are skipped.
+    """
     if not inputs:
         raise UsageError("No input was given; name a file, a folder, a pattern or a URL.")
-    found: list[_Found] = []
+    found: list[Found] = []
     skipped: list[SkippedFile] = []
     seen: set[str] = set()
     for argument in inputs:
-        for file in _expand(argument):
+        for file in choose(list(_expand(argument))):
             real = file.path if "://" in file.path else os.path.realpath(file.path)
             if real in seen:
                 skipped.append(SkippedFile(shown(file.path), "named twice"))
@@ -105,7 +118,7 @@ def plan(inputs: Sequence[str], *, shard_bytes: int = SHARD_BYTES) -> Plan:
     pieces: list[tuple[Part, int]] = []
     for file in _unique_names(found):
         try:
-            entry, parts = _study(file, shard_bytes)
+            entry, parts = _study(file, shard_bytes, refused)
         except FormatError as error:
             skipped.append(SkippedFile(shown(file.path), str(error)))
             continue
@@ -115,7 +128,9 @@ def plan(inputs: Sequence[str], *, shard_bytes: int = SHARD_BYTES) -> Plan:
         files.append(entry)
         pieces.extend(parts)
     if not pieces:
-        first = skipped[0] if skipped else SkippedFile(shown(inputs[0]), "the folder holds no files")
+        # That nothing could be read is best explained by what could be after one more step.
+        telling = [file for file in skipped if file.reason in refused.values()] or skipped
+        first = telling[0] if telling else SkippedFile(shown(inputs[0]), "the folder holds no files")
         raise InputError(f"There is nothing to read in {', '.join(map(shown, inputs))}: {first.path}: {first.reason}.")
     return Plan(tuple(_group(pieces, shard_bytes)), tuple(files), tuple(skipped))
 
@@ -134,7 +149,7 @@ def _group(pieces: list[tuple[Part, int]], shard_bytes: int) -> Iterator[Shard]:
         yield Shard(index, tuple(held), total)
 
 
-def _study(file: _Found, shard_bytes: int) -> tuple[InputFile, list[tuple[Part, int]]]:
+def _study(file: Found, shard_bytes: int, refused: Mapping[str, str]) -> tuple[InputFile, list[tuple[Part, int]]]:
     """Format, fingerprint and parts of one file, each part with its size in bytes."""
     if "://" not in file.path and not stat.S_ISREG(Path(file.path).stat().st_mode):
         raise FormatError("not a regular file")
@@ -142,6 +157,8 @@ def _study(file: _Found, shard_bytes: int) -> tuple[InputFile, list[tuple[Part, 
         if source.size == 0:
             raise FormatError("empty file")
         format_name, compression = detect(source, explicit=file.explicit)
+        if format_name in refused:
+            raise FormatError(refused[format_name])
         if source.copied:
             shard_bytes = 1 << 62  # each shard would cost a download of the whole file
         cuts: list[Cut] = cut_file(source, format_name, compression, shard_bytes)
@@ -150,12 +167,9 @@ def _study(file: _Found, shard_bytes: int) -> tuple[InputFile, list[tuple[Part, 
         else:
             mark, cuts = fingerprint(source, cuts, lines=format_name == "jsonl" and not compression)
         name, label = shown(file.name), shown(file.source if file.source is not None else stem(file.path))
+        whole = Part(file.path, name, label, format_name, compression, 0, 0, labelled=file.source is not None)
         parts = [
-            (
-                Part(file.path, name, label, format_name, compression, cut.start, cut.end, cut.first_line),
-                cut.size_bytes,
-            )
-            for cut in cuts
+            (replace(whole, start=cut.start, end=cut.end, first_line=cut.first_line), cut.size_bytes) for cut in cuts
         ]
         return InputFile(name, shown(file.path), source.size, mark), parts
 
@@ -184,7 +198,7 @@ _TEXT_SUFFIXES: Final = ("txt", "text", "md", "markdown", "rst", "xml", "parquet
 _SUFFIXES: Final = frozenset({*_FORMAT_SUFFIXES, *_TEXT_SUFFIXES, "gz", "gzip", "zst", "zstd", "bz2"})
 
 
-def _expand(argument: str) -> Iterator[_Found]:
+def _expand(argument: str) -> Iterator[Found]:
     """The files behind one argument, in sorted order."""
     label, path = _split_label(argument)
     if path.startswith("file://"):
@@ -194,7 +208,7 @@ def _expand(argument: str) -> Iterator[_Found]:
     elif Path(path).is_dir():
         yield from _walk(path, label)
     elif os.path.lexists(path):
-        yield _Found(path, Path(path).name, label, True)
+        yield Found(path, Path(path).name, label, True)
     elif glob.has_magic(path):
         base = path[: re.search(r"[*?\[]", path).start()]  # type: ignore[union-attr]
         base = base.rpartition("/")[0] or ("/" if base.startswith("/") else ".")
@@ -205,7 +219,7 @@ def _expand(argument: str) -> Iterator[_Found]:
             if Path(match).is_dir():
                 yield from _walk(match, label)
             else:
-                yield _Found(match, os.path.relpath(match, base), label, True)
+                yield Found(match, os.path.relpath(match, base), label, True)
     else:
         raise UsageError(f"{shown(path)} does not exist; check the path.")
 
@@ -217,7 +231,7 @@ def _split_label(argument: str) -> tuple[str | None, str]:
     return named.group(1), named.group(2)
 
 
-def _walk(folder: str, label: str | None) -> Iterator[_Found]:
+def _walk(folder: str, label: str | None) -> Iterator[Found]:
     """Files under a folder, hidden ones left out, links to folders not followed."""
     parent = Path(os.path.abspath(folder)).parent  # noqa: PTH100  (resolve would follow links and change the names)
     for root, folders, names in os.walk(folder):
@@ -225,10 +239,10 @@ def _walk(folder: str, label: str | None) -> Iterator[_Found]:
         for name in sorted(names):
             if not name.startswith("."):
                 path = os.path.join(root, name)  # noqa: PTH118  (a Path would drop the leading "./" the user wrote)
-                yield _Found(path, os.path.relpath(os.path.abspath(path), parent), label, False)  # noqa: PTH100
+                yield Found(path, os.path.relpath(os.path.abspath(path), parent), label, False)  # noqa: PTH100
 
 
-def _expand_url(url: str, label: str | None) -> Iterator[_Found]:
+def _expand_url(url: str, label: str | None) -> Iterator[Found]:
     import fsspec  # type: ignore[import-untyped,unused-ignore]
 
     try:
@@ -241,7 +255,7 @@ def _expand_url(url: str, label: str | None) -> Iterator[_Found]:
         for found in sorted(fs.find(path)):
             relative = PurePosixPath(found).relative_to(base)
             if not any(part.startswith(".") for part in relative.parts[1:]):
-                yield _Found(fs.unstrip_protocol(found), str(relative), label, False)
+                yield Found(fs.unstrip_protocol(found), str(relative), label, False)
     elif not web and glob.has_magic(path):
         matches = sorted(
             found for found in fs.glob(path) if not PurePosixPath(found).name.startswith(".") and not fs.isdir(found)
@@ -249,14 +263,14 @@ def _expand_url(url: str, label: str | None) -> Iterator[_Found]:
         if not matches:
             raise UsageError(f"No file matches {url}.")
         for found in matches:
-            yield _Found(fs.unstrip_protocol(found), PurePosixPath(found).name, label, True)
+            yield Found(fs.unstrip_protocol(found), PurePosixPath(found).name, label, True)
     elif fs.exists(path):
-        yield _Found(url, PurePosixPath(url.split("?", 1)[0]).name or url, label, True)
+        yield Found(url, PurePosixPath(url.split("?", 1)[0]).name or url, label, True)
     else:
         raise UsageError(f"{url} does not exist; check the address.")
 
 
-def _unique_names(found: list[_Found]) -> list[_Found]:
+def _unique_names(found: list[Found]) -> list[Found]:
     """Names as they are, or the whole path as given where two files would share one."""
     count = Counter(file.name for file in found)
     return [replace(file, name=file.path) if count[file.name] > 1 else file for file in found]

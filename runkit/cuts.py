@@ -11,11 +11,10 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import Final
 
-from corpus.parquet_footer import row_groups
-from corpus.warc import begins_record
 from runkit.jsonl import JsonLineError, parse_object
+from runkit.parquet_footer import row_groups
 from runkit.source import Source
-from runkit.streams import Accept, find_member, head_of
+from runkit.streams import Accept, begins_record, find_member, head_of
 
 _HASH_BYTES: Final = 1 << 20
 _LINE_HEAD: Final = 1 << 16

@@ -1,0 +1,44 @@
+"""One document as every stage sees it, and what is decided by its id alone.
+
+In: an id or an origin. Out: a `Document`, a fallback id, and two fair choices. A choice is a hash of the id, so it
+is the same in every run, for any number of workers, and in whatever order the documents come. Price: 1 µs each.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Clean text with its origin; docs/formats.md describes the columns of the same names."""
+
+    id: str
+    origin: str  # "<file>#<byte offset or row>", in the set that was read; unique there
+    text: str
+    url: str | None
+    source: str
+    language: str | None
+    date: str | None
+    meta: str  # a JSON object
+
+
+def id_of(origin: str) -> str:
+    """The id of a record that brings none: 96 bits, so one collision is expected beyond 10^14 documents."""
+    return hashlib.blake2b(origin.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def held_out(id: str, share: float) -> bool:
+    """Is this document kept from training, to measure on? True for about `share` of all ids."""
+    digest = hashlib.blake2b(id.encode("utf-8", "surrogatepass"), digest_size=8, person=b"held-out")
+    return _below(digest.digest(), share)
+
+
+def sampled(id: str, share: float, seed: int = 0) -> bool:
+    """Is this document in a sample of `share`? Says nothing about `held_out`: the two hashes are independent."""
+    key = seed.to_bytes(8, "little")
+    digest = hashlib.blake2b(id.encode("utf-8", "surrogatepass"), digest_size=8, key=key)
+    return _below(digest.digest(), share)
+
+
+def _below(digest: bytes, share: float) -> bool:
+    return int.from_bytes(digest, "little") < share * 2**64

@@ -1,0 +1,1 @@
+"""From clean documents to a language model: tokenizer, tokens, training, measuring, serving."""
