@@ -27,6 +27,7 @@ from runkit.console import progress, say
 from runkit.errors import UsageError
 from runkit.files import sha256_file
 from runkit.inputs import Plan
+from runkit.planned import manifest_inputs
 from runkit.rundir import Mark, RunDir
 
 COPIES = "copies.parquet"
@@ -51,7 +52,7 @@ def open_run(out: Path, plan: Plan, config: CleanConfig, options: Options) -> An
     """The run directory of this command, locked while its `with` block lasts."""
     settings = config.model_dump(mode="json", exclude={"worker"})
     settings |= {"limit": options.limit, "sample": options.sample}
-    inputs = [{"name": f.name, "size": f.size_bytes, "fingerprint": f.fingerprint} for f in plan.files]
+    inputs = manifest_inputs(plan)
     inputs += [_own_list(path) for path in (*config.url.domains, *config.url.urls, *config.url.words)]
     return RunDir.open(out, "corpus clean", settings, inputs, {name: version(name) for name in VERSIONED})
 

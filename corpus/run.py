@@ -5,8 +5,6 @@ In: a prepared call. Out: the finished run directory, one JSON object on stdout 
 
 from typing import Any
 
-import orjson
-
 from corpus.clean import Options, clean, open_run
 from corpus.command import CleanCall, Prepared
 from corpus.report import write_report
@@ -14,7 +12,7 @@ from corpus.summary import summarise
 from runkit.console import emit_json, say
 from runkit.errors import TooManyFailures
 from runkit.files import write_json
-from runkit.rundir import RunDir, usage
+from runkit.rundir import note_usage, usage
 
 
 def carry_out(call: CleanCall, prepared: Prepared) -> None:
@@ -27,7 +25,7 @@ def carry_out(call: CleanCall, prepared: Prepared) -> None:
         write_json(run.file("summary.json"), summary)
         write_report(run, summary, total, config, call.lang)
         spent = usage(call.started)
-        _note_usage(run, spent)
+        note_usage(run, spent)
     if call.as_json:
         emit_json({**summary, **spent, "run": str(call.out)})
     _tell_outcome(call, summary, spent)
@@ -37,21 +35,6 @@ def carry_out(call: CleanCall, prepared: Prepared) -> None:
         raise TooManyFailures(
             f"{bad} of {records} records were bad, more than --max-bad {call.max_bad:g}; see {call.out / 'quarantine'}."
         )
-
-
-def _note_usage(run: RunDir, spent: dict[str, float | int]) -> None:
-    """usage.json: the figures of this start, and their sum over all starts on this directory."""
-    path = run.file("usage.json")
-    starts = 1
-    totals = {"seconds": spent["seconds"], "cpu_seconds": spent["cpu_seconds"]}
-    if run.resumed and path.is_file():
-        try:
-            before = orjson.loads(path.read_bytes())["all_starts"]
-            starts += before["starts"]
-            totals = {key: round(value + before[key], 3) for key, value in totals.items()}
-        except (orjson.JSONDecodeError, KeyError, TypeError):
-            say(f"{path} could not be read; times of earlier starts are not in it any more.")
-    write_json(path, {**spent, "all_starts": {"starts": starts, **totals}})
 
 
 def _tell_outcome(call: CleanCall, summary: dict[str, Any], spent: dict[str, float | int]) -> None:

@@ -6,18 +6,21 @@ search that finds nothing reads everything, 1 s for each 100 MB of text. Nothing
 """
 
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import polars as pl
 
 from corpus.samples import COLUMNS, SHORT_CHARACTERS, Sample, part_files, to_sample
+from runkit import console
 from runkit.console import emit_json, printable, say
 from runkit.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 SHORT_LINES = 6  # of a text that is not shown in full
 
@@ -140,7 +143,7 @@ def show(path: Path, wanted: Wanted, *, full: bool, as_json: bool) -> None:
             say(f"There are more: --offset {wanted.offset + shown}")
             break
         shown += 1
-        _write(_rendered(sample, wanted.offset + shown, wanted.grep, full))
+        console.show(_rendered(sample, wanted.offset + shown, wanted.grep, full))
     if not shown:
         say(f"No document fits{f' after the first {wanted.offset}' if wanted.offset else ''}.")
 
@@ -160,7 +163,7 @@ def _to_object(sample: Sample, full: bool) -> dict[str, Any]:
     }
 
 
-def _rendered(sample: Sample, place: int, grep: str | None, full: bool) -> str:
+def _rendered(sample: Sample, place: int, grep: str | None, full: bool) -> "Text":
     from rich.text import Text
 
     parts = [(f"{place}. ", "bold"), (_line(sample.title) or "(no title)", "bold"), ("\n", "")]
@@ -180,7 +183,7 @@ def _rendered(sample: Sample, place: int, grep: str | None, full: bool) -> str:
     if cut:
         text.append(f"   [{len(sample.text):,} characters: --full]\n", "dim")
     text.append("\n")
-    return _ansi(text)
+    return text
 
 
 def _line(text: str) -> str:
@@ -198,20 +201,3 @@ def excerpt(text: str, grep: str | None = None) -> tuple[str, bool]:
     shown = "\n".join(text[start : start + SHORT_CHARACTERS].split("\n")[:SHORT_LINES])
     cut = start > 0 or len(shown) < len(text)
     return ("… " if start else "") + shown + (" …" if cut else ""), cut
-
-
-def _ansi(text: Any) -> str:
-    """Coloured on a terminal, plain in a pipe; lines are left as long as they are."""
-    from rich.console import Console
-
-    console = Console(file=sys.stdout, markup=False, highlight=False, emoji=False, soft_wrap=True)
-    with console.capture() as capture:
-        console.print(text, end="")
-    return capture.get()
-
-
-def _write(text: str) -> None:
-    """To stdout in whatever encoding it has. Not by rich, which answers a closed pipe with exit code 1."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
-    sys.stdout.flush()

@@ -28,6 +28,7 @@ from runkit.errors import EnvironmentFault, UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 # click's ClickException, wherever this typer keeps its click (newer ones carry a copy).
 _CLICK_ERROR = typer.BadParameter.__mro__[2]
@@ -150,6 +151,26 @@ def say(text: str) -> None:
     encoding = stream.encoding or "utf-8"
     stream.write(safe.encode(encoding, "backslashreplace").decode(encoding) + "\n")
     stream.flush()
+
+
+def out() -> "Console":
+    """A rich console on what is stdout now, which tells whether it takes colours and how wide it is."""
+    from rich.console import Console
+
+    return Console(file=sys.stdout, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def show(text: "Text") -> None:
+    """A result to stdout: coloured on a terminal, plain in a pipe, lines as long as they are.
+
+    `text` was made safe by its maker. Not printed by rich, which answers a closed pipe with exit code 1.
+    """
+    console = out()
+    with console.capture() as capture:
+        console.print(text, end="")
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(capture.get().encode(encoding, "backslashreplace").decode(encoding))
+    sys.stdout.flush()
 
 
 def emit_json(obj: object) -> None:

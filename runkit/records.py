@@ -5,6 +5,7 @@ is the same in every run, for any number of workers, and in whatever order the d
 """
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 
@@ -27,18 +28,24 @@ def id_of(origin: str) -> str:
     return hashlib.blake2b(origin.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
+def held_out_hash(id: str) -> int:
+    """What `held_out` compares, below 2^64; kept where the ids themselves are not at hand."""
+    digest = hashlib.blake2b(id.encode("utf-8", "surrogatepass"), digest_size=8, person=b"held-out")
+    return int.from_bytes(digest.digest(), "little")
+
+
 def held_out(id: str, share: float) -> bool:
     """Is this document kept from training, to measure on? True for about `share` of all ids."""
-    digest = hashlib.blake2b(id.encode("utf-8", "surrogatepass"), digest_size=8, person=b"held-out")
-    return _below(digest.digest(), share)
+    return held_out_hash(id) < held_out_bound(share)
+
+
+def held_out_bound(share: float) -> int:
+    """Documents whose `held_out_hash` is below this are held out. Exact: the share's 53 bits times a power of two."""
+    return math.ceil(share * 2**64)
 
 
 def sampled(id: str, share: float, seed: int = 0) -> bool:
     """Is this document in a sample of `share`? Says nothing about `held_out`: the two hashes are independent."""
     key = seed.to_bytes(8, "little")
     digest = hashlib.blake2b(id.encode("utf-8", "surrogatepass"), digest_size=8, key=key)
-    return _below(digest.digest(), share)
-
-
-def _below(digest: bytes, share: float) -> bool:
-    return int.from_bytes(digest, "little") < share * 2**64
+    return int.from_bytes(digest.digest(), "little") < share * 2**64

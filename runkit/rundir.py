@@ -151,6 +151,19 @@ def usage(started: float) -> dict[str, float | int]:
     }
 
 
+def note_usage(run: RunDir, spent: Mapping[str, float | int]) -> None:
+    """Write usage.json: the figures of this start, and their sum over all starts on this directory."""
+    path = run.file("usage.json")
+    starts = 1
+    totals = {"seconds": spent["seconds"], "cpu_seconds": spent["cpu_seconds"]}
+    if run.resumed and path.is_file():
+        with suppress(orjson.JSONDecodeError, KeyError, TypeError):  # cut by hand: then the count begins again
+            before = orjson.loads(path.read_bytes())["all_starts"]
+            totals = {key: round(value + before[key], 3) for key, value in totals.items()}
+            starts += before["starts"]
+    write_json(path, {**spent, "all_starts": {"starts": starts, **totals}})
+
+
 def _manifest(command: str, config: Any, inputs: Any, versions: Any) -> dict[str, Any]:
     names = [str(item["name"]) for item in inputs]
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []

@@ -5,41 +5,39 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from runkit.config import Config
+from runkit.errors import UsageError
 
+LANGUAGES = ("en", "zh")
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-class ReadConfig(Config):
-    """Which documents are read, and which of them are kept from training."""
+class SampledConfig(Config):
+    """Which documents a tokenizer is learnt from, and how long its pieces may be."""
 
     text_field: str = "text"
     """Field or column that holds the text."""
     held_out: Share = 0.01
     """Share of documents, chosen by a hash of their id, that is never learnt from, only measured on."""
+    sample_mb: Annotated[float, Field(gt=0)] = 128.0
+    """Megabytes of text to learn from; of more, a fair part is taken by hash. Memory: about 25 times as much."""
+    longest: Annotated[int, Field(ge=2, le=64)] = 16
+    """Characters of the longest piece."""
 
 
-class FitConfig(ReadConfig):
+class FitConfig(SampledConfig):
     """Settings of `train tokenizer fit`."""
 
     vocab: Annotated[int, Field(ge=300, le=1_000_000)] = 32_000
     """Pieces in all: special tokens, 256 bytes, characters and merges."""
     special: list[str] = Field(["<|im_start|>", "<|im_end|>"])
     """Tokens beside <unk>, <s> and </s> that text never makes; chat templates use them."""
-    sample_mb: Annotated[float, Field(gt=0)] = 128.0
-    """Megabytes of text to learn from; of more, a fair part is taken by hash. Memory: about 25 times as much."""
-    longest: Annotated[int, Field(ge=2, le=64)] = 16
-    """Characters of the longest piece."""
 
 
-class ExtendConfig(ReadConfig):
+class ExtendConfig(SampledConfig):
     """Settings of `train tokenizer extend`."""
 
     add: Annotated[int, Field(ge=0, le=1_000_000)] = 20_000
     """Pieces to add, the words of --add-list among them."""
-    sample_mb: Annotated[float, Field(gt=0)] = 128.0
-    """Megabytes of text to learn from; of more, a fair part is taken by hash. Memory: about 25 times as much."""
-    longest: Annotated[int, Field(ge=2, le=64)] = 16
-    """Characters of the longest piece."""
 
 
 class TokensConfig(Config):
@@ -48,7 +46,7 @@ class TokensConfig(Config):
     text_field: str = "text"
     """Field or column that holds the text."""
     bos: bool | None = None
-    """Put the token that begins a text before each document; unset: when the tokenizer has one beside that of the end."""
+    """Put the token that begins a text before each document; unset: if it is not the one that ends a text too."""
     eos: bool = True
     """Put the token that ends a text behind each document."""
     check: Annotated[float, Field(ge=0, le=1)] = 0.01
@@ -78,3 +76,10 @@ class DataConfig(Config):
         if self.weights and not any(self.weights.values()):
             raise ValueError("every weight is 0; give at least one source a weight")
         return self
+
+
+def chosen_lang(lang: str) -> str:
+    """The language of a report; UsageError when there is none in it."""
+    if lang not in LANGUAGES:
+        raise UsageError(f"--lang {lang} is not known; choose one of {', '.join(LANGUAGES)}.")
+    return lang

@@ -85,6 +85,14 @@ class Tokenizer:
         """Is this a token that stands for no text, such as `</s>`?"""
         raise NotImplementedError
 
+    def is_added(self, number: int) -> bool:
+        """Was this piece put in by hand, to be found before the text is cut in any other way?"""
+        raise NotImplementedError
+
+    def places(self, text: str) -> list[tuple[int, int]]:
+        """Where in `text` each token of `encode(text)` stands: its first character, and the one after its last."""
+        raise NotImplementedError
+
     def bytes_of(self, number: int) -> bytes:
         """The bytes of one id, not remembered; `piece_bytes` holds them all."""
         raise NotImplementedError

@@ -8,7 +8,7 @@ hash of their ids. Price: the whole set is read and parsed all the same, 30 MB a
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 
 from runkit.console import progress
@@ -19,10 +19,22 @@ from runkit.inputs import Plan, Shard
 from runkit.records import Document, held_out, sampled
 from runkit.workers import in_processes
 from train.bpe import count_words
+from train.config import SampledConfig
 
 PROBE_BYTES = 4_000_000  # of text that is encoded to see which pieces are used
 HELD_OUT_BYTES = 4_000_000  # of text that is kept to measure on
 JUDGED_BYTES = 64_000_000  # of text of the first shard are read at most, to see how much the set holds
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a set is read, from the command line."""
+
+    workers: int
+    sample: float | None = None
+    limit: int | None = None
+    seed: int = 0
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +43,10 @@ class Choice:
 
     text_field: str
     held_out: float  # never learnt from
-    sample: float = 1.0  # of the rest, taken at all
-    probe: float = 0.0  # of these, kept as text
-    measured: float = 1.0  # of the held-out ones, kept
-    seed: int = 0
+    sample: float  # of the rest, taken at all
+    probe: float  # of these, kept as text
+    measured: float  # of the held-out ones, kept
+    seed: int
 
 
 @dataclass(slots=True)
@@ -44,7 +56,8 @@ class Words:
     words: Counter[str] = field(default_factory=Counter)
     probe: list[str] = field(default_factory=list)
     held_out: list[Document] = field(default_factory=list)
-    documents: int = 0  # counted, held-out ones not among them
+    read: int = 0  # documents, held out and left out by the sample too
+    documents: int = 0  # counted
     characters: int = 0
     size_bytes: int = 0  # UTF-8
     faults: list[Fault] = field(default_factory=list)
@@ -55,50 +68,47 @@ class Words:
         self.words.update(other.words)
         self.probe += other.probe
         self.held_out += other.held_out
+        self.read += other.read
         self.documents += other.documents
         self.characters += other.characters
         self.size_bytes += other.size_bytes
         self.faults += other.faults
 
 
-def read_words(
-    plan: Plan, choice: Choice, sample_mb: float, workers: int, *, limit: int | None = None, quiet: bool = False
-) -> Words:
-    """Count the words of the set, of its first `limit` documents if that is given.
-
-    InputError: no document was left to learn from.
-    """
-    text_bytes = max(1.0, _text_bytes(plan, choice.text_field))
-    share = min(choice.sample, sample_mb * 1e6 / text_bytes)
-    chosen = replace(
-        choice,
+def read_words(plan: Plan, config: SampledConfig, reading: Reading) -> Words:
+    """Count the words of the set. InputError: no document was left to learn from."""
+    text_bytes = max(1.0, _text_bytes(plan, config.text_field, reading.workers))
+    share = min(reading.sample or 1.0, config.sample_mb * 1e6 / text_bytes)
+    choice = Choice(
+        text_field=config.text_field,
+        held_out=config.held_out,
         sample=share,
         probe=min(1.0, PROBE_BYTES / (text_bytes * share)),
-        measured=min(1.0, HELD_OUT_BYTES / (text_bytes * choice.held_out)) if choice.held_out else 0.0,
+        measured=min(1.0, HELD_OUT_BYTES / (text_bytes * config.held_out)) if config.held_out else 0.0,
+        seed=reading.seed,
     )
     total = Words(share=share)
-    with progress("Counting words", total=len(plan.shards), unit="shards", quiet=quiet) as advance:
-        for part in _parts(plan, chosen, workers, limit, lambda: advance(1)):
+    with progress("Counting words", total=len(plan.shards), unit="shards", quiet=reading.quiet) as advance:
+        for part in _parts(plan, choice, reading, lambda: advance(1)):
             total.add(part)
     if not total.words:
         raise InputError(_nothing(total))
     return total
 
 
-def _parts(
-    plan: Plan, choice: Choice, workers: int, limit: int | None, done: Callable[[], None]
-) -> Iterator[Words]:
+def _parts(plan: Plan, choice: Choice, reading: Reading, done: Callable[[], None]) -> Iterator[Words]:
     """What the shards give, in order."""
-    if limit is not None:  # how many documents the next shard may give is known only after this one
+    if reading.limit is not None:  # how many documents the next shard may give is known only after this one
+        left = reading.limit
         for shard in plan.shards:
-            if limit > 0:
-                part = read_shard(shard, choice, limit)
-                limit -= part.documents + len(part.held_out)
+            if left > 0:
+                part = read_shard(shard, choice, left)
+                left -= part.read
                 done()
                 yield part
         return
     parts: dict[int, Words] = {}
-    for shard, part in in_processes(functools.partial(read_shard, choice=choice), plan.shards, workers):
+    for shard, part in in_processes(functools.partial(read_shard, choice=choice), plan.shards, reading.workers):
         parts[shard.index] = part
         done()
     for _, part in sorted(parts.items()):
@@ -111,6 +121,7 @@ def read_shard(shard: Shard, choice: Choice, limit: int | None = None) -> Words:
 
     def counted() -> Iterator[str]:
         for document in islice(_documents(shard, choice, found.faults), limit):
+            found.read += 1
             if choice.held_out and held_out(document.id, choice.held_out):
                 if sampled(document.id, choice.measured, choice.seed):
                     found.held_out.append(document)
@@ -135,16 +146,25 @@ def _documents(shard: Shard, choice: Choice, faults: list[Fault]) -> Iterator[Do
             yield item
 
 
-def _text_bytes(plan: Plan, text_field: str) -> float:
-    """About how many bytes of UTF-8 the set holds, by the text in each byte of its first shard."""
-    first = plan.shards[0]
+def _text_bytes(plan: Plan, text_field: str, workers: int) -> float:
+    """About how many bytes of UTF-8 the set holds, by the text in each byte of its first and last shard.
+
+    Read in the workers: polars starts threads, after which this process could not fork any more.
+    """
+    judged = [plan.shards[0], plan.shards[-1]] if len(plan.shards) > 1 else [plan.shards[0]]
+    found = [size for _, size in in_processes(functools.partial(_text_of, text_field=text_field), judged, workers)]
+    sizes = [shard.size_bytes for shard in judged]
+    return sum(found) * sum(shard.size_bytes for shard in plan.shards) / max(1, sum(sizes))
+
+
+def _text_of(shard: Shard, text_field: str) -> int:
+    """Bytes of text in a shard; of a large one that cannot be cut, what its size lets expect."""
     texts = 0
-    for item in read_documents(first, text_field):
+    for item in read_documents(shard, text_field):
         texts += len(item.text.encode()) if isinstance(item, Document) else 0
-        if texts > JUDGED_BYTES:  # a large file that cannot be cut; zstd makes text about four times smaller
-            texts = first.size_bytes * (4 if any(part.compression for part in first.parts) else 1)
-            break
-    return texts * sum(shard.size_bytes for shard in plan.shards) / max(1, first.size_bytes)
+        if texts > JUDGED_BYTES:  # zstd makes text about four times smaller
+            return shard.size_bytes * (4 if any(part.compression for part in shard.parts) else 1)
+    return texts
 
 
 def _nothing(found: Words) -> str:

@@ -46,7 +46,7 @@ class HuggingFaceTokenizer(Tokenizer):
         self._pieces = [""] * self.size
         for piece, number in vocabulary.items():
             self._pieces[number] = piece
-        self._ids = vocabulary
+        self._ids: dict[str, int] = vocabulary
         added = self.library.get_added_tokens_decoder()
         self._specials = {number for number, token in added.items() if token.special}
         self._added = {number for number, token in added.items() if not token.special}
@@ -62,9 +62,8 @@ class HuggingFaceTokenizer(Tokenizer):
         def named(key: str, usual: Sequence[str]) -> int | None:
             value = config.get(key)
             name = value.get("content") if isinstance(value, dict) else value
-            if key in config:
-                return self._ids.get(name) if isinstance(name, str) else None
-            return next((self._ids[name] for name in usual if name in self._ids), None)
+            names = usual if key not in config else [name]
+            return next((self._ids[name] for name in names if name in self._ids), None)
 
         unk = layout.get("model", {}).get("unk_token")
         special = Special(self._ids.get(unk) if unk else None, named("bos_token", _BOS), named("eos_token", _EOS))
@@ -88,6 +87,12 @@ class HuggingFaceTokenizer(Tokenizer):
 
     def is_special(self, number: int) -> bool:
         return number in self._specials
+
+    def is_added(self, number: int) -> bool:
+        return number in self._added
+
+    def places(self, text: str) -> list[tuple[int, int]]:
+        return list(self.library.encode(text, add_special_tokens=False).offsets)
 
     def bytes_of(self, number: int) -> bytes:
         if number in self._specials:
@@ -131,7 +136,9 @@ def _wordpiece(path: Path) -> Any:
     if "[UNK]" not in lines:
         raise InputError(f"{path} is no vocab.txt of BERT: no line is [UNK].")
     # `do_lower_case` stands in the config; without one, a vocabulary with capitals keeps them.
-    lower = _config_beside(path).get("do_lower_case", not any(line[:1].isascii() and line[:1].isupper() for line in lines))
+    lower = _config_beside(path).get(
+        "do_lower_case", not any(line[:1].isascii() and line[:1].isupper() for line in lines)
+    )
     library = tokenizers.BertWordPieceTokenizer(
         {line: number for number, line in enumerate(lines)}, lowercase=bool(lower)
     )._tokenizer

@@ -6,10 +6,12 @@ every text comes back as it was.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2 as model_pb2
 
 from runkit.errors import InputError
 from train.pieces import SPACE, Ids, Special, Tokenizer
@@ -28,7 +30,9 @@ class SentencePieceTokenizer(Tokenizer):
             self.processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
             self.size = int(self.processor.vocab_size())
         except (OSError, RuntimeError, ValueError) as error:
-            raise InputError(f"{path} is no SentencePiece model; give the tokenizer.model of a model or of `fit`.") from error
+            raise InputError(
+                f"{path} is no SentencePiece model; give the tokenizer.model of a model or of `fit`."
+            ) from error
         ids = (self.processor.unk_id(), self.processor.bos_id(), self.processor.eos_id())
         self.special = Special(*(number if number >= 0 else None for number in ids))
         # What is encoded in front of a text; "\n" has no dummy space in front of it unless the model adds one.
@@ -70,6 +74,19 @@ class SentencePieceTokenizer(Tokenizer):
 
     def is_special(self, number: int) -> bool:
         return bool(self.processor.is_control(number) or self.processor.is_unknown(number))
+
+    @cached_property
+    def _added(self) -> set[int]:
+        model = model_pb2.ModelProto.FromString(self.processor.serialized_model_proto())
+        return {number for number, entry in enumerate(model.pieces) if entry.type == entry.USER_DEFINED}
+
+    def is_added(self, number: int) -> bool:
+        return number in self._added
+
+    def places(self, text: str) -> list[tuple[int, int]]:
+        if SPACE in text:
+            text = text.replace(SPACE, self._stand_in(text))  # one character for one
+        return list(self.processor.encode_as_offset_mapping(text)["offsets"])
 
     def bytes_of(self, number: int) -> bytes:
         if self.is_special(number):

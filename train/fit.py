@@ -1,0 +1,175 @@
+"""`train tokenizer fit`: documents to a SentencePiece BPE model with byte fallback.
+
+In: a set of documents. Out: TOK/tokenizer.model, a LLaMA-like file (unk 0, bos 1, eos 2, special tokens, 256 bytes,
+merges, characters) that gives every text back byte for byte, with its figures and a report.
+
+SentencePiece gives a piece to every character that occurs: 7,500 of 16,000 on technical Chinese, most of them hardly
+ever alone. Here all the room goes to BPE first; then characters take the place of the last merges as long as that saves
+tokens, by how often each stands alone in a probe. A character inside a kept merge keeps its piece, since Hugging Face's
+reader of such files cannot make a merge from parts that are no pieces. Price: 5 % more CPU time; the gain is .25
+characters a token at 16,000 pieces.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sentencepiece
+from numpy.typing import NDArray
+
+from runkit.console import emit_json, say
+from runkit.documents import plan_documents
+from runkit.errors import InputError, UsageError
+from runkit.files import write_bytes, write_json, write_text
+from runkit.planned import keep_apart, tell_plan, tell_skipped
+from runkit.rundir import Mark, RunDir, note_usage, usage
+from train.bpe import Learnt, learn
+from train.config import FitConfig
+from train.fit_output import fault_counts, measure, open_run, read_figures, tell_held_out, write_faults
+from train.fit_report import fit_report
+from train.model_file import new_model
+from train.reading import Reading, Words, read_words
+from train.tokenizer import load
+
+MODEL = "tokenizer.model"
+RESERVED = 3 + 256  # <unk>, <s>, </s> and the bytes
+STEP = 50  # merges between two tries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitCall:
+    """The command line, parsed; `started` is a `time.monotonic()`."""
+
+    documents: list[str]
+    out: Path
+    config: FitConfig
+    reading: Reading
+    dry_run: bool
+    as_json: bool
+    lang: str
+    started: float
+
+
+def fit(call: FitCall) -> None:
+    """Run to the end, or find it done already."""
+    room = _room(call.config)
+    keep_apart(call.out, call.documents)
+    plan = plan_documents(call.documents)
+    tell_skipped(plan)
+    if call.dry_run:
+        tell_plan(plan, call.as_json)
+        return
+    with open_run("train tokenizer fit", call.out, call.config, plan, call.reading) as run:
+        mark = run.done("tokenizer")
+        for damage in run.damaged:
+            say(f"Rebuilding: {damage}.")
+        if mark is None:
+            mark = _fit(run, call.config, read_words(plan, call.config, call.reading), room)
+        summary = mark.data
+        write_json(run.file("summary.json"), summary)
+        write_text(run.file("report.html"), fit_report(load(run.path), summary, call.lang))
+        spent = usage(call.started)
+        note_usage(run, spent)
+    if call.as_json:
+        emit_json({**summary, **spent, "run": str(call.out)})
+    _tell(call, summary, spent)
+
+
+def _room(config: FitConfig) -> int:
+    """Pieces that are neither special nor bytes."""
+    names = config.special
+    odd = [name for name in names if not name.strip() or names.count(name) > 1 or name in {"<unk>", "<s>", "</s>"}]
+    if odd:
+        raise UsageError(f"special: {odd[0]!r} is empty, stands twice, or is a token that the model has already.")
+    room = config.vocab - RESERVED - len(names)
+    if room < 1:
+        raise UsageError(
+            f"--vocab {config.vocab} leaves no room: {config.vocab - room} ids are special tokens and bytes."
+        )
+    return room
+
+
+def _fit(run: RunDir, config: FitConfig, words: Words, room: int) -> Mark:
+    say(f"Learning {config.vocab:,} pieces from {words.size_bytes / 1e6:,.1f} MB of text.")
+    learnt = learn(words.words, room, config.longest)
+    merges, characters = choose(learnt, words.probe, room)
+    write_bytes(run.file(MODEL), new_model(config.special, merges, characters))
+    tokenizer = load(run.path)
+    outputs = {MODEL: tokenizer.sha256} | write_faults(run, "quarantine.jsonl", words.faults)
+    data = {
+        "tokenizer": {"sha256": tokenizer.sha256, "size": tokenizer.size, "kind": tokenizer.kind, "file": MODEL},
+        "pieces": {
+            "special": 3 + len(config.special),
+            "bytes": 256,
+            "merges": len(merges),
+            "characters": len(characters),
+        },
+        "characters_seen": len(learnt.characters),
+        "learnt_from": read_figures(words),
+        "held_out": measure(tokenizer, words.held_out),
+        "faults": fault_counts(words.faults),
+    }
+    return run.mark("tokenizer", outputs, data)
+
+
+def choose(learnt: Learnt, probe: Sequence[str], room: int) -> tuple[list[str], list[str]]:
+    """The first merges and the characters, together `room`, that encode the probe in the fewest tokens.
+
+    InputError: the text gives fewer pieces than that.
+    """
+    most = len(learnt.merges) + len(learnt.characters)
+    if most < room:
+        raise InputError(
+            f"The text gives {most + RESERVED:,} pieces at most; ask for fewer with --vocab, or give more text."
+        )
+    uses, alone = _uses(learnt, probe)
+    # A character without a piece becomes its bytes; a merge that is not there becomes its two parts. ASCII would cost
+    # nothing as bytes, but a byte should mean that a character had no piece.
+    saved = np.array([max(1, len(character.encode()) - 1) for character in learnt.characters]) * alone
+    lost_merges = np.append(np.cumsum(uses[::-1])[::-1], 0)
+    order = np.argsort(-saved, kind="stable")  # equal ones stay by frequency
+    place = {character: index for index, character in enumerate(learnt.characters)}
+    needed = np.zeros(len(place), bool)  # characters inside the first merges
+    fewest = max(0, room - len(place))
+    best: tuple[float, NDArray[np.int64]] = (np.inf, order)
+    merges = 0
+    for count in range(len(learnt.merges) + 1):
+        if count:
+            needed[[place[character] for character in learnt.merges[count - 1]]] = True
+        free = room - count - int(needed.sum())
+        if free < 0:
+            break
+        if count < fewest or (count - fewest) % STEP:
+            continue
+        others = order[~needed[order]]
+        lost = float(lost_merges[count] + saved[others[free:]].sum())
+        if lost < best[0]:
+            best, merges = (lost, np.append(np.flatnonzero(needed), others[:free])), count
+    return learnt.merges[:merges], [learnt.characters[index] for index in sorted(best[1].tolist())]
+
+
+def _uses(learnt: Learnt, probe: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How often the probe uses each merge, (M,), and each character alone, (C,), when all of them are pieces."""
+    processor = sentencepiece.SentencePieceProcessor(model_proto=new_model((), learnt.merges, learnt.characters))
+    counts = np.zeros(processor.vocab_size(), np.int64)
+    for start in range(0, len(probe), 256):
+        for ids in processor.encode(list(probe[start : start + 256]), return_type="numpy", num_threads=1):
+            counts += np.bincount(ids, minlength=len(counts))
+    first, last = RESERVED, RESERVED + len(learnt.merges)
+    return counts[first:last], counts[last:]
+
+
+def _tell(call: FitCall, summary: dict[str, Any], spent: dict[str, float | int]) -> None:
+    pieces, read = summary["pieces"], summary["learnt_from"]
+    say(
+        f"{summary['tokenizer']['size']:,} pieces: {pieces['merges']:,} merges, {pieces['characters']:,} of "
+        f"{summary['characters_seen']:,} characters, 256 bytes, {pieces['special']} special; learnt from "
+        f"{read['documents']:,} documents ({read['bytes'] / 1e6:,.1f} MB); {spent['seconds']:.1f} s, "
+        f"{spent['cpu_seconds']:.1f} CPU s."
+    )
+    tell_held_out(summary["held_out"])
+    if summary["faults"]:
+        say(f"{sum(summary['faults'].values()):,} records could not be read: {call.out / 'quarantine.jsonl'}")
+    say(f"Tokenizer: {call.out / MODEL}; report: {call.out / 'report.html'}")
