@@ -80,9 +80,7 @@ def _warnings(parts: tuple[Part, ...], weights: Mapping[str, float]) -> list[str
     found = []
     for part in parts:
         if weights and part.source not in weights:
-            found.append(
-                f"{part.source} has no weight, so nothing of it is drawn; write a weight of 0 if that is meant."
-            )
+            found.append(f"{part.source} has no weight, so nothing of it is drawn; give it 0 if that is meant.")
         elif weights and weights[part.source] == 0:
             found.append(f"{part.source} has weight 0, so nothing of it is drawn.")
         elif part.epochs > MANY_EPOCHS:

@@ -5,11 +5,12 @@ In: nothing. Out: one style sheet of 7 kB. Classes are those that the builder wr
 
 STYLE = """
 :root { --ink: #1d2327; --soft: #5d676e; --line: #dfe3e6; --paper: #fbfbfa; --card: #fff; --kept: #2f7f79;
-  --rejected: #c8714c; --lost: #efd9ce; --mark: #6b4bb3; --chip: #eef1f2; }
+  --rejected: #c8714c; --lost: #efd9ce; --mark: #6b4bb3; --chip: #eef1f2;
+  --even: #dcebf8; --odd: #fbeccb; --bytes: #e9e0f8; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e3e6e8; --soft: #98a3aa; --line: #323a40;
   --paper: #16191c;
   --card: #1d2226; --kept: #58aaa2; --rejected: #d98a66; --lost: #4a352b; --mark: #b49af0;
-  --chip: #2a3137; } }
+  --chip: #2a3137; --even: #1f3a52; --odd: #493c1c; --bytes: #3a2d59; } }
 * { box-sizing: border-box; }
 html { scroll-behavior: smooth; }
 body { margin: 0 auto; padding: 0 24px 64px; max-width: 1180px; background: var(--paper); color: var(--ink);
@@ -51,6 +52,7 @@ td:first-child { min-width: 150px; }
 .funnel td:first-child { min-width: 84px; }
 th:last-child, td:last-child { padding-right: 2px; }
 .n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+th.n { white-space: normal; }
 .w { width: 34%; min-width: 120px; }
 td small, .why { display: block; color: var(--soft); font-size: 13px; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr));
@@ -95,12 +97,22 @@ summary { cursor: pointer; }
 .sample[open] .address { white-space: normal; }
 .chip { background: var(--chip); border-radius: 5px; padding: 0 7px; font-size: 12.5px;
   font-variant-numeric: tabular-nums; }
+.tokens { display: flex; flex-wrap: wrap; gap: 5px 3px; margin: 5px 0; align-items: flex-start; }
+.token { max-width: 100%; border-radius: 5px; padding: 1px 5px 0; text-align: center; unicode-bidi: isolate; }
+.token b { display: block; font-weight: 400; font-size: 16px; line-height: 1.45; min-width: 1ch; }
+.token span { display: block; font-size: 10.5px; line-height: 1.5; color: var(--soft);
+  font-variant-numeric: tabular-nums; }
+.even { background: var(--even); } .odd { background: var(--odd); }
+.bytes { background: var(--bytes); box-shadow: inset 0 0 0 1px var(--mark); }
+.unknown { background: var(--lost); box-shadow: inset 0 0 0 1px var(--rejected); }
+.special, .added { background: var(--chip); box-shadow: inset 0 0 0 1px var(--soft); }
+.dropped b { color: var(--soft); }
 .sample dl { display: grid; grid-template-columns: max-content 1fr; gap: 1px 14px; margin: 8px 0 2px;
   font-size: 13px; }
 .sample dt { color: var(--soft); } .sample dd { margin: 0; }
 @media (max-width: 560px) { td.w, th.w { display: none; }
   th, td { padding-right: 8px; font-size: 13px; } th { font-size: 12px; }
-  th.n { white-space: normal; } td:first-child { min-width: 116px; }
+  td:first-child { min-width: 116px; }
   .funnel td.w, .funnel th.w { display: table-cell; min-width: 84px; } body { padding: 0 14px 40px;
   } h1 { font-size: 23px; margin-top: 24px; }
   .figures { grid-template-columns: 1fr 1fr; } .figures b { font-size: 20px; }

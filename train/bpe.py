@@ -25,8 +25,8 @@ from train.pieces import SPACE
 # ends behind them; line ends; spaces, of which the last belongs to the word that follows.
 _WORD: Final = re.compile(
     rf"[^\w\n]?[{HAN_CLASS}]+"
-    rf"|[^\w\n]?[^\W\d_{HAN_CLASS}]+"
-    r"|\d| ?[^\w\s]+\n*|\s*\n+|[^\S\n]+(?=[^\S\n])|[^\S\n]|_+"
+    rf"|(?:[^\w\n]|_)?[^\W\d_{HAN_CLASS}]+"
+    r"|\d| ?[^\w\s]+\n*|\s*\n+|[^\S\n]+(?=[^\S\n])|[^\S\n]|_+(?=_)|_"
 )
 LONGEST_WORD: Final = 200  # characters; a longer run is a blob, or Chinese without any punctuation
 # SentencePiece takes a tab for the end of the word; U+2581 is its space, NUL ends its strings.

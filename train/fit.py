@@ -124,30 +124,62 @@ def choose(learnt: Learnt, probe: Sequence[str], room: int) -> tuple[list[str], 
         raise InputError(
             f"The text gives {most + RESERVED:,} pieces at most; ask for fewer with --vocab, or give more text."
         )
-    uses, alone = _uses(learnt, probe)
-    # A character without a piece becomes its bytes; a merge that is not there becomes its two parts. ASCII would cost
-    # nothing as bytes, but a byte should mean that a character had no piece.
-    saved = np.array([max(1, len(character.encode()) - 1) for character in learnt.characters]) * alone
-    lost_merges = np.append(np.cumsum(uses[::-1])[::-1], 0)
-    order = np.argsort(-saved, kind="stable")  # equal ones stay by frequency
+    state = _Losses(learnt, *_uses(learnt, probe))
     place = {character: index for index, character in enumerate(learnt.characters)}
-    needed = np.zeros(len(place), bool)  # characters inside the first merges
+    first = np.full(len(place), len(learnt.merges))  # the first merge that a character is part of
+    for rank in range(len(learnt.merges) - 1, -1, -1):
+        first[[place[character] for character in learnt.merges[rank]]] = rank
     fewest = max(0, room - len(place))
-    best: tuple[float, NDArray[np.int64]] = (np.inf, order)
-    merges = 0
-    for count in range(len(learnt.merges) + 1):
-        if count:
-            needed[[place[character] for character in learnt.merges[count - 1]]] = True
+    best: tuple[float, int, NDArray[np.int64]] = (np.inf, 0, np.arange(0))
+    for count in range(min(room, len(learnt.merges)), fewest - 1, -1):
+        state.drop(count)
+        needed = first < count
         free = room - count - int(needed.sum())
-        if free < 0:
-            break
-        if count < fewest or (count - fewest) % STEP:
+        if free < 0 or (count - fewest) % STEP:
             continue
-        others = order[~needed[order]]
-        lost = float(lost_merges[count] + saved[others[free:]].sum())
+        others = np.flatnonzero(~needed)
+        others = others[np.argsort(-state.saved[others], kind="stable")]  # equal ones stay by frequency
+        lost = state.lost + float(state.saved[others[free:]].sum())
         if lost < best[0]:
-            best, merges = (lost, np.append(np.flatnonzero(needed), others[:free])), count
-    return learnt.merges[:merges], [learnt.characters[index] for index in sorted(best[1].tolist())]
+            best = (lost, count, np.append(np.flatnonzero(needed), others[:free]))
+    return learnt.merges[: best[1]], [learnt.characters[index] for index in sorted(best[2].tolist())]
+
+
+class _Losses:
+    """Tokens that the probe costs more when the last merges are no pieces any more.
+
+    Every use of a dropped merge becomes a use of its two parts, which may be dropped in turn, or characters.
+    """
+
+    def __init__(self, learnt: Learnt, uses: NDArray[np.int64], alone: NDArray[np.int64]) -> None:
+        self.merges, self.uses = learnt.merges, uses.tolist()
+        self.rank = {piece: rank for rank, piece in enumerate(learnt.merges)}
+        self.rank |= {character: -1 - index for index, character in enumerate(learnt.characters)}
+        # A character without a piece becomes its bytes. ASCII would lose nothing so, but a byte should mean that
+        # there was no piece.
+        self.bytes = np.array([max(1, len(character.encode()) - 1) for character in learnt.characters])
+        self.saved = self.bytes * alone  # by the piece of each character
+        self.kept = len(self.merges)
+        self.lost = 0.0
+
+    def drop(self, count: int) -> None:
+        """Keep the first `count` merges only."""
+        for rank in range(self.kept - 1, count - 1, -1):
+            used = self.uses[rank]
+            self.lost += used
+            for part in self._parts(rank):
+                if part >= 0:
+                    self.uses[part] += used
+                else:
+                    self.saved[-1 - part] += self.bytes[-1 - part] * used
+        self.kept = count
+
+    def _parts(self, rank: int) -> tuple[int, int]:
+        """Ranks of the pair that BPE joins to this piece: that which was there first."""
+        piece = self.merges[rank]
+        pairs = ((self.rank.get(piece[:cut]), self.rank.get(piece[cut:])) for cut in range(1, len(piece)))
+        known = [(left, right) for left, right in pairs if left is not None and right is not None]
+        return min((pair for pair in known if max(pair) < rank), key=max)
 
 
 def _uses(learnt: Learnt, probe: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

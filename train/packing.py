@@ -236,23 +236,23 @@ def _fit(pieces: _Pieces, loose: Int64, gaps: "_Gaps") -> _Pieces:
     cut = pieces.start[loose] > 0
     order = loose[np.lexsort((-pieces.length[loose], cut))]
     columns = [values[order].tolist() for values in (pieces.document, pieces.start, pieces.length)]
-    documents, starts, lengths, rows = (list[int]() for _ in range(4))
-    left = []
+    found: list[tuple[int, int, int, int]] = []
+    left: list[tuple[int, int, int]] = []
     for document, start, length in zip(*columns, strict=True):
         row = gaps.take_best(length) if start == 0 else None
         if row is None:
             left.append((document, start, length))
         else:
-            documents.append(document), starts.append(start), lengths.append(length), rows.append(row)
+            found.append((document, start, length, row))
     left.sort(key=lambda piece: piece[1] == 0)
     for document, start, length in left:
         while length:
             size, row = length, gaps.take_best(length)
             if row is None:
                 size, row = gaps.take_part(length)
-            documents.append(document), starts.append(start), lengths.append(size), rows.append(row)
+            found.append((document, start, size, row))
             start, length = start + size, length - size
-    return _Pieces(*(np.array(values, np.int64) for values in (documents, starts, lengths, rows)))
+    return _Pieces(*(np.array(values, np.int64) for values in zip(*found, strict=True)))
 
 
 class _Gaps:

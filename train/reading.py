@@ -23,6 +23,7 @@ from train.config import SampledConfig
 
 PROBE_BYTES = 4_000_000  # of text that is encoded to see which pieces are used
 HELD_OUT_BYTES = 4_000_000  # of text that is kept to measure on
+MOST_OFF = 2  # times that a guess by size may be too low
 JUDGED_BYTES = 64_000_000  # of text of the first shard are read at most, to see how much the set holds
 
 
@@ -77,7 +78,7 @@ class Words:
 
 def read_words(plan: Plan, config: SampledConfig, reading: Reading) -> Words:
     """Count the words of the set. InputError: no document was left to learn from."""
-    text_bytes = max(1.0, _text_bytes(plan, config.text_field, reading.workers))
+    text_bytes = max(1.0, _text_bytes(plan, config, reading.workers))
     share = min(reading.sample or 1.0, config.sample_mb * 1e6 / text_bytes)
     choice = Choice(
         text_field=config.text_field,
@@ -146,24 +147,35 @@ def _documents(shard: Shard, choice: Choice, faults: list[Fault]) -> Iterator[Do
             yield item
 
 
-def _text_bytes(plan: Plan, text_field: str, workers: int) -> float:
-    """About how many bytes of UTF-8 the set holds, by the text in each byte of its first and last shard.
+def _text_bytes(plan: Plan, config: SampledConfig, workers: int) -> float:
+    """About how many bytes of UTF-8 the set holds.
 
-    Read in the workers: polars starts threads, after which this process could not fork any more.
+    A set that cannot be larger than what is learnt from is guessed by its size, any other judged by the text in each
+    byte of its first and last shard. These are read in the workers: polars starts threads, after which this process
+    could not fork any more.
     """
+    guess = sum(map(_guess, plan.shards))
+    if guess * MOST_OFF <= config.sample_mb * 1e6:
+        return guess
     judged = [plan.shards[0], plan.shards[-1]] if len(plan.shards) > 1 else [plan.shards[0]]
-    found = [size for _, size in in_processes(functools.partial(_text_of, text_field=text_field), judged, workers)]
+    judge = functools.partial(_text_of, text_field=config.text_field)
+    found = [size for _, size in in_processes(judge, judged, workers)]
     sizes = [shard.size_bytes for shard in judged]
     return sum(found) * sum(shard.size_bytes for shard in plan.shards) / max(1, sum(sizes))
 
 
-def _text_of(shard: Shard, text_field: str) -> int:
+def _guess(shard: Shard) -> float:
+    """Text in a shard, by its size: compression makes Chinese text about four times smaller."""
+    return shard.size_bytes * (4.0 if any(part.compression for part in shard.parts) else 1.0)
+
+
+def _text_of(shard: Shard, text_field: str) -> float:
     """Bytes of text in a shard; of a large one that cannot be cut, what its size lets expect."""
     texts = 0
     for item in read_documents(shard, text_field):
         texts += len(item.text.encode()) if isinstance(item, Document) else 0
-        if texts > JUDGED_BYTES:  # zstd makes text about four times smaller
-            return shard.size_bytes * (4 if any(part.compression for part in shard.parts) else 1)
+        if texts > JUDGED_BYTES:
+            return _guess(shard)
     return texts
 
 

@@ -6,7 +6,6 @@ visible what is not. Price: 5 µs a token; where text can be lost, the text is e
 """
 
 import codecs
-import os
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -25,15 +24,17 @@ _PLAIN: Final = re.compile(r"[!-~\u4e00-\u9fff]*")
 _BY_ID: Final = re.compile(r"#(\d{1,9})", re.ASCII)
 
 
-def signs(text: str) -> str:
-    """`text` with a sign for all that is not seen: ␣ ⏎ ⇥, ␛ for escape, ⟨U+200B⟩. It holds no line end any more."""
-    return text if _PLAIN.fullmatch(text) else "".join(map(_sign, text))
+def signs(text: str, newline: str = "⏎") -> str:
+    """`text` with a sign for all that is not seen: ␣ ⏎ ⇥, ␛ for escape, ⟨U+200B⟩; no line end but in `newline`."""
+    if _PLAIN.fullmatch(text):
+        return text
+    return newline.join("".join(map(_sign, line)) for line in text.split("\n"))
 
 
 def _sign(character: str) -> str:
     code = ord(character)
-    if character in " \n\t":
-        return {" ": "␣", "\n": "⏎", "\t": "⇥"}[character]
+    if character in " \t":
+        return "␣" if character == " " else "⇥"
     if code < 0x20 or code == 0x7F:
         return chr(0x2400 + code) if code < 0x20 else "␡"
     return f"⟨U+{code:04X}⟩" if unicodedata.category(character) in _UNSEEN else character
@@ -79,21 +80,20 @@ class Box:
         """None for unknown and special tokens, for dropped text, and for bytes that make no character."""
         return _decoded(self.data) if self.kind in ("normal", "added", "byte") else None
 
-    @property
-    def shown(self) -> str:
+    def shown(self, newline: str = "⏎") -> str:
         """With signs for what is not seen; text that was lost stands in brackets."""
-        lost = f"({signs(self.lost)})" if self.lost else ""
+        lost = f"({signs(self.lost, newline)})" if self.lost else ""
         if self.kind == "dropped":
             return lost
         if self.kind in ("unknown", "special"):
             return signs(self.tokens[0].piece) + lost
         text = self.text
-        return signs(text) if text is not None else f"⟨{hexadecimal(self.data)}⟩"
+        return signs(text, newline) if text is not None else f"⟨{hexadecimal(self.data)}⟩"
 
     @property
     def ends_line(self) -> bool:
-        """Does a line of the text end here?"""
-        return (self.lost or self.text or "").endswith("\n")
+        """Does the text go on on another line?"""
+        return "\n" in (self.lost or self.text or "")
 
 
 def _decoded(data: bytes) -> str | None:
@@ -274,7 +274,8 @@ def _measured(tokenizer: Tokenizer, text: str, tokens: Sequence[Token]) -> Figur
 
 
 def _difference(text: str, decoded: str) -> Difference:
-    after = len(os.path.commonprefix([text, decoded]))
+    shorter = min(len(text), len(decoded))
+    after = next((place for place in range(shorter) if text[place] != decoded[place]), shorter)
     return Difference(after, text[after : after + _EXCERPT], decoded[after : after + _EXCERPT])
 
 
@@ -309,3 +310,12 @@ def search(tokenizer: Tokenizer, wanted: str, limit: int) -> Found:
     ranked.sort()
     tokens = tokens_of(tokenizer, [number for _, _, number in ranked[:limit]])
     return Found(len(ranked), tokens, exact, cut(tokenizer, wanted)[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All that is shown of one tokenizer; `label` is how the user named it."""
+
+    label: str
+    view: View | None  # None: no text was given
+    found: Found | None  # None: nothing was searched for
