@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from runkit import console
+from runkit import console, options
 
 app = console.app("corpus", "From raw dumps to clean Chinese documents.")
 
@@ -27,21 +27,19 @@ def clean(
             "MediaWiki XML, text, Markdown; gz, zst and bz2 too. Formats are found by content.",
         ),
     ],
-    out: console.Out,
-    config: console.ConfigFile = None,
-    settings: console.Set = None,
-    workers: console.Workers = console.default_workers(),
-    limit: console.Limit = None,
-    sample: console.Sample = None,
-    seed: console.Seed = 0,
-    dry_run: console.DryRun = False,
-    as_json: console.Json = False,
-    quiet: console.Quiet = False,
-    verbose: console.Verbose = 0,
-    lang: Annotated[str, typer.Option("--lang", help="Language of the report: en or zh.")] = "en",
-    max_bad: Annotated[
-        float, typer.Option("--max-bad", help="Exit with 6 when more than this share of the records was bad.")
-    ] = 1.0,
+    out: options.Out,
+    config: options.ConfigFile = None,
+    settings: options.Set = None,
+    workers: options.Workers = console.default_workers(),
+    limit: options.Limit = None,
+    sample: options.Sample = None,
+    seed: options.Seed = 0,
+    dry_run: options.DryRun = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+    lang: options.Lang = "en",
+    max_bad: options.MaxBad = 1.0,
 ) -> None:
     """Clean raw dumps: RUN/documents, RUN/rejected with all reasons, and RUN/report.html.
 
@@ -90,8 +88,8 @@ def show(
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many.")] = 10,
     offset: Annotated[int, typer.Option("--offset", min=0, help="Leave out so many first.")] = 0,
     full: Annotated[bool, typer.Option("--full", help="Whole texts.")] = False,
-    as_json: console.Json = False,
-    verbose: console.Verbose = 0,
+    as_json: options.Json = False,
+    verbose: options.Verbose = 0,
 ) -> None:
     """Show documents of a finished run, and why each rejected one was."""
     from corpus import show as browse
@@ -109,7 +107,7 @@ def show(
 
 
 @app.command()
-def settings(as_json: console.Json = False) -> None:
+def settings(as_json: options.Json = False) -> None:
     """List every setting of `corpus clean` with its default and meaning, and the shipped rules."""
     from corpus.settings import show_settings
 

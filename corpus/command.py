@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corpus.config import CleanConfig, load
-from runkit.errors import UsageError
 from runkit.inputs import Plan, plan
 from runkit.planned import keep_apart, tell_plan, tell_skipped
-
-LANGUAGES = ("en", "zh")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +41,6 @@ class Prepared:
 
 def prepare(call: CleanCall) -> Prepared | None:
     """Check the call and plan it; None when that was all that was asked for."""
-    if call.lang not in LANGUAGES:
-        raise UsageError(f"--lang {call.lang} is not known; choose one of {', '.join(LANGUAGES)}.")
-    if not 0 <= call.max_bad <= 1:
-        raise UsageError(f"--max-bad {call.max_bad} is not between 0 and 1.")
     config = load(call.config, [*call.settings, f"seed={call.seed}"] if call.seed else call.settings)
     keep_apart(call.out, call.inputs)
     planned = plan(call.inputs, shard_bytes=round(config.read.shard_mb * 1e6))

@@ -6,6 +6,7 @@ The text comes from the config classes themselves, so it cannot differ from what
 from corpus.config import CleanConfig, load
 from runkit.config import describe
 from runkit.console import emit_json
+from runkit.settings import print_settings
 
 
 def show_settings(as_json: bool) -> None:
@@ -15,8 +16,7 @@ def show_settings(as_json: bool) -> None:
     if as_json:
         emit_json({"settings": [setting._asdict() for setting in settings], "rules": [r.model_dump() for r in rules]})
         return
-    for setting in settings:
-        print(f"{setting.key}  ({setting.type}; default {setting.default})\n    {setting.text}")
+    print_settings(settings)
     print("\nRules of the shipped configs, as `-s rules.SIGNAL.min=…` and `.max=…`:")
     for rule in rules:
         bounds = " ".join(

@@ -1,4 +1,4 @@
-"""What all commands share at the terminal: the app factory, exit codes, options, progress, one JSON object.
+"""What all commands share at the terminal: the app factory, exit codes, progress, one JSON object.
 
 In: a typer app and arguments. Out: an exit code of docs/formats.md and text that cannot command the terminal.
 People's text goes to stderr; stdout holds one JSON object or nothing. rich is imported when first used, so
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -54,37 +54,11 @@ class Terminated(BaseException):
     """SIGTERM, raised in the main thread so that `with` blocks and `finally` run; exit code 143."""
 
 
-def _note_verbosity(level: int) -> int:
+def note_verbosity(level: int) -> int:
+    """How often -v was given: from 2 on, errors come with their traceback."""
     global _verbosity
     _verbosity = level
     return level
-
-
-def _fraction(value: float | None) -> float | None:
-    if value is not None and not 0 < value <= 1:
-        raise typer.BadParameter(f"{value} is not above 0 and at most 1.")
-    return value
-
-
-Out = Annotated[Path, typer.Option("--out", help="Run directory: new, empty, or one to resume.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file with settings.")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("-s", "--set", metavar="KEY=VALUE", help="Override one setting; repeatable."),
-]
-Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes; the output is the same for any number.")]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Take the first N records only.")]
-Sample = Annotated[
-    float | None, typer.Option("--sample", callback=_fraction, help="Take a fair part by hash, e.g. 0.01.")
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write and send nothing.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Same inputs, config and seed: same bytes.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
-Verbose = Annotated[
-    int,
-    typer.Option("-v", "--verbose", count=True, callback=_note_verbosity, help="-vv: tracebacks of errors too."),
-]
 
 
 def default_workers() -> int:
@@ -110,7 +84,7 @@ def run_app(app: typer.Typer, argv: Sequence[str] | None = None) -> int:
 
     Use as `def main() -> None: sys.exit(run_app(app))`.
     """
-    _note_verbosity(0)
+    note_verbosity(0)
     previous = _on_sigterm(_raise_terminated)
     try:
         code = _invoke(app, list(sys.argv[1:] if argv is None else argv))
@@ -131,9 +105,7 @@ def printable(text: str) -> str:
 
 def redact(text: str) -> str:
     """`text` with the values of all environment variables named *KEY, *TOKEN or *SECRET as `***`."""
-    for value in _secrets():
-        text = text.replace(value, "***")
-    return text
+    return _without(_secrets(), text)
 
 
 @functools.cache
@@ -177,7 +149,7 @@ def emit_json(obj: object) -> None:
     """The one object that `--json` promises on stdout: one line of UTF-8, sorted, secrets as `***`."""
     import orjson
 
-    line = orjson.dumps(_clean_json(obj), option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+    line = orjson.dumps(_clean_json(obj, _secrets()), option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
     sys.stdout.flush()
     try:
         sys.stdout.buffer.write(line)
@@ -379,12 +351,18 @@ def _secrets() -> list[str]:
     return sorted(values, key=lambda value: (-len(value), value))
 
 
-def _clean_json(obj: Any) -> Any:
+def _without(secrets: list[str], text: str) -> str:
+    for value in secrets:
+        text = text.replace(value, "***")
+    return text
+
+
+def _clean_json(obj: Any, secrets: list[str]) -> Any:
     """Text redacted inside the object, for a number must stay a number; half characters become U+FFFD."""
     if isinstance(obj, str):
-        return _SURROGATE.sub("\ufffd", redact(obj))
+        return _SURROGATE.sub("\ufffd", _without(secrets, obj))
     if isinstance(obj, dict):
-        return {_clean_json(str(key)): _clean_json(value) for key, value in obj.items()}
+        return {_clean_json(str(key), secrets): _clean_json(value, secrets) for key, value in obj.items()}
     if isinstance(obj, (list, tuple)):
-        return [_clean_json(item) for item in obj]
+        return [_clean_json(item, secrets) for item in obj]
     return str(obj) if isinstance(obj, Path) else obj

@@ -2,27 +2,25 @@
 
 import sys
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from runkit import console
+from runkit import console, options
 
 app = console.app("train", "From clean documents to a language model.")
 tokenizer_app = console.app("tokenizer", "Fit, extend and look at tokenizers.")
 app.add_typer(tokenizer_app, name="tokenizer")
 
-Documents = Annotated[
-    list[str],
+SETS = "Runs of `corpus clean`, parquet, JSON lines or text; files, folders, globs or URLs, each optionally NAME=PATH."
+Documents = Annotated[list[str], typer.Argument(metavar="DOCS...", help=SETS)]
+Tok = Annotated[
+    Path,
     typer.Argument(
-        metavar="DOCS...",
-        help="Runs of `corpus clean`, parquet, JSON lines or text; files, folders, globs or URLs, each optionally "
-        "NAME=PATH.",
+        metavar="TOK",
+        help="Tokenizer: a folder of `fit` or `extend`, a model's, tokenizer.model, tokenizer.json or vocab.txt.",
     ),
-]
-Lang = Annotated[str, typer.Option("--lang", help="Language of the report: en or zh.")]
-MaxBad = Annotated[
-    float, typer.Option("--max-bad", min=0, max=1, help="Exit with 6 when more than this share of the records was bad.")
 ]
 
 
@@ -34,23 +32,26 @@ def _train() -> None:
 @tokenizer_app.command()
 def fit(
     documents: Documents,
-    out: console.Out,
+    out: options.Out,
     vocab: Annotated[int | None, typer.Option("--vocab", help="Pieces in all; 32,000 if not given.")] = None,
-    config: console.ConfigFile = None,
-    settings: console.Set = None,
-    workers: console.Workers = console.default_workers(),
-    limit: console.Limit = None,
-    sample: console.Sample = None,
-    seed: console.Seed = 0,
-    dry_run: console.DryRun = False,
-    as_json: console.Json = False,
-    quiet: console.Quiet = False,
-    verbose: console.Verbose = 0,
-    lang: Lang = "en",
+    config: options.ConfigFile = None,
+    settings: options.Set = None,
+    workers: options.Workers = console.default_workers(),
+    limit: options.Limit = None,
+    sample: options.Sample = None,
+    seed: options.Seed = 0,
+    dry_run: options.DryRun = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+    lang: options.Lang = "en",
 ) -> None:
-    """Fit a SentencePiece BPE tokenizer with byte fallback: TOK/tokenizer.model and TOK/report.html."""
+    """Fit a SentencePiece BPE tokenizer with byte fallback: TOK/tokenizer.model and TOK/report.html.
+
+    `train settings` lists what -s and --config take.
+    """
     started = time.monotonic()
-    from train.config import FitConfig, chosen_lang
+    from train.config import FitConfig
     from train.fit import FitCall
     from train.fit import fit as carry_out
     from train.reading import Reading
@@ -64,10 +65,131 @@ def fit(
             reading=Reading(workers, sample, limit, seed, quiet),
             dry_run=dry_run,
             as_json=as_json,
-            lang=chosen_lang(lang),
+            lang=lang,
             started=started,
         )
     )
+
+
+@tokenizer_app.command()
+def view(
+    tokenizer: Tok,
+    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="Text to cut.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="FILE", help="Take the text from a UTF-8 file; - is stdin.")
+    ] = None,
+    beside: Annotated[
+        list[Path] | None, typer.Option("--beside", metavar="TOK", help="Another tokenizer to compare; repeatable.")
+    ] = None,
+    search: Annotated[
+        str | None,
+        typer.Option("--search", metavar="TEXT", help="Pieces that hold TEXT; #123 is the piece 123."),
+    ] = None,
+    page: Annotated[Path | None, typer.Option("--page", metavar="FILE", help="Write an HTML page.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Search results.")] = 50,
+    as_json: options.Json = False,
+    lang: options.Lang = "en",
+    verbose: options.Verbose = 0,
+) -> None:
+    """Show how a tokenizer cuts a text, with ids, and what is in its vocabulary."""
+    from train.view import ViewCall
+    from train.view import view as carry_out
+
+    carry_out(
+        ViewCall(
+            tokenizers=[tokenizer, *(beside or [])],
+            text=text,
+            file=file,
+            search=search,
+            page=page,
+            as_json=as_json,
+            lang=lang,
+            limit=limit,
+        )
+    )
+
+
+@app.command()
+def tokens(
+    documents: Documents,
+    tokenizer: Annotated[Path, typer.Option("--tokenizer", metavar="TOK", help="Tokenizer: file or folder.")],
+    out: options.Out,
+    config: options.ConfigFile = None,
+    settings: options.Set = None,
+    workers: options.Workers = console.default_workers(),
+    limit: options.Limit = None,
+    sample: options.Sample = None,
+    seed: options.Seed = 0,
+    dry_run: options.DryRun = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+    lang: options.Lang = "en",
+    max_bad: options.MaxBad = 1.0,
+) -> None:
+    """Encode documents to memory-mapped shards of token ids, with an index of documents.
+
+    The same command on the same SHARDS goes on where it was stopped. `train settings` lists what -s and --config take.
+    """
+    started = time.monotonic()
+    from train.config import TokensConfig
+    from train.tokens import TokensCall
+    from train.tokens import tokens as carry_out
+
+    carry_out(
+        TokensCall(
+            documents=documents,
+            tokenizer=tokenizer,
+            out=out,
+            config=TokensConfig.load(config, settings or []),
+            workers=workers,
+            limit=limit,
+            sample=sample,
+            seed=seed,
+            dry_run=dry_run,
+            as_json=as_json,
+            quiet=quiet,
+            max_bad=max_bad,
+            started=started,
+            lang=lang,
+        )
+    )
+
+
+@app.command()
+def data(
+    shards: Annotated[list[Path], typer.Argument(metavar="SHARDS...", help="Folders of `train tokens`.")],
+    tokens: Annotated[
+        int | None, typer.Option("--tokens", min=1, help="Tokens to train on; one epoch of what runs out first.")
+    ] = None,
+    seq_len: Annotated[int | None, typer.Option("--seq-len", min=8, help="Positions in a row; 2,048.")] = None,
+    show: Annotated[int, typer.Option("--show", min=0, help="Decode so many rows.")] = 0,
+    config: options.ConfigFile = None,
+    settings: options.Set = None,
+    seed: options.Seed = 0,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Show what a model would be trained on: epochs of each source, rows, what is cut, what stays empty.
+
+    Weights: -s weights.news=0.6 -s weights.books=0.4. `train settings` lists what -s and --config take.
+    """
+    from train.config import DataConfig
+    from train.data_view import DataCall, show_data
+
+    flags = {"tokens": tokens, "seq_len": seq_len, "seed": seed or None}
+    given = [f"{name}={value}" for name, value in flags.items() if value is not None]
+    chosen = DataConfig.load(config, [*(settings or []), *given])
+    show_data(DataCall(shards=shards, config=chosen, show=show, as_json=as_json, quiet=quiet))
+
+
+@app.command()
+def settings(as_json: options.Json = False) -> None:
+    """List every setting of each command with its default and meaning."""
+    from train.settings import show_settings
+
+    show_settings(as_json)
 
 
 def main() -> None:

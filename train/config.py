@@ -5,9 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from runkit.config import Config
-from runkit.errors import UsageError
 
-LANGUAGES = ("en", "zh")
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -76,10 +74,3 @@ class DataConfig(Config):
         if self.weights and not any(self.weights.values()):
             raise ValueError("every weight is 0; give at least one source a weight")
         return self
-
-
-def chosen_lang(lang: str) -> str:
-    """The language of a report; UsageError when there is none in it."""
-    if lang not in LANGUAGES:
-        raise UsageError(f"--lang {lang} is not known; choose one of {', '.join(LANGUAGES)}.")
-    return lang

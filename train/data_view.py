@@ -2,7 +2,7 @@
 
 In: folders of token shards and a `DataConfig`. Out: a table of the sources, the rows they make, what stays empty and
 what is cut, next to what padding and cropping would cost on the same documents; some rows as text. All for people goes
-to stderr, `--json` puts the same on stdout. Nothing is written. Price: what a trainer's start costs, 2 s for a million
+to stderr, `--json` puts the same on stdout. Nothing is written. Price: what a trainer's start costs, 1 s for a million
 documents, and 0.3 s for the comparison.
 """
 
@@ -112,7 +112,8 @@ def _tell(figures: dict[str, Any]) -> None:
         f"Documents: {cut['whole']:,} whole, {cut['for_length']:,} cut because they are longer than a row, "
         f"{cut['for_packing']:,} cut to fill gaps.\n"
         f"On the same documents, padding each to whole rows would leave {figures['padding_waste']:.1%} of the "
-        f"positions empty, and cropping (best fit, as nanochat does) would lose {figures['cropping_loss']:.1%} of the tokens.\n"
+        f"positions empty, and cropping (best fit, as nanochat does) would lose {figures['cropping_loss']:.1%} of the "
+        f"tokens.\n"
         f"Held out to measure on: {figures['held_out']['rows']:,} rows, {figures['held_out']['positions']:,} positions."
     )
 

