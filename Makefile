@@ -15,8 +15,12 @@ setup: .venv/installed
 	touch $@
 
 demo: setup
-	$(BIN)/corpus clean examples/dump --out $(DEMO)
-	@echo "Open $(DEMO)/report.html in a browser."
+	$(BIN)/corpus clean examples/dump --out $(DEMO)/clean
+	$(BIN)/train tokenizer fit $(DEMO)/clean --vocab 2000 --out $(DEMO)/tokenizer
+	$(BIN)/train tokenizer view $(DEMO)/tokenizer "今天天气不错，我们去吃饭。" --page $(DEMO)/view.html
+	$(BIN)/train tokens $(DEMO)/clean --tokenizer $(DEMO)/tokenizer --out $(DEMO)/tokens
+	$(BIN)/train data $(DEMO)/tokens --seq-len 256
+	@echo "Open $(DEMO)/clean/report.html, $(DEMO)/tokenizer/report.html, $(DEMO)/view.html and $(DEMO)/tokens/report.html."
 
 lint: setup
 	$(BIN)/ruff check .
@@ -28,13 +32,14 @@ test: lint
 
 # The full counts of docs/faults.md: about an hour on two cores.
 faults: setup
-	WENHAI_FULL=1 $(BIN)/python -m pytest tests/faults tests/corpus tests/runkit --timeout 3600
+	WENHAI_FULL=1 $(BIN)/python -m pytest tests/faults tests/corpus tests/runkit tests/train --timeout 3600
 
 # Peers are installed beside us, for some of them overwrite modules of ours; what is absent is skipped with a sentence.
 bench: setup .venv-peers/installed
 	$(BIN)/python bench/clean.py
 	$(BIN)/python bench/extract.py
 	$(BIN)/python bench/rules.py
+	$(BIN)/python bench/tokens.py
 
 .venv-peers/installed: bench/requirements-peers.txt
 	$(PYTHON) -m venv .venv-peers

@@ -30,7 +30,11 @@ class Documents:
     """All documents of some folders of shards, numbered through; a source that several folders hold is one source."""
 
     def __init__(self, folders: Sequence[TokenShards]) -> None:
-        """InputError: the folders were made with different tokenizers or types of number."""
+        """InputError: folders made with different tokenizers or types of number. UsageError: one is given twice."""
+        places = [folder.path.resolve() for folder in folders]
+        for place, folder in zip(places, folders, strict=True):
+            if places.count(place) > 1:
+                raise UsageError(f"{folder.path} is given twice; name each folder once, and use weights to repeat it.")
         for folder in folders[1:]:
             _check_same(folders[0], folder)
         self.folders = list(folders)

@@ -112,7 +112,7 @@ def _tell(figures: dict[str, Any]) -> None:
         f"Documents: {cut['whole']:,} whole, {cut['for_length']:,} cut because they are longer than a row, "
         f"{cut['for_packing']:,} cut to fill gaps.\n"
         f"On the same documents, padding each to whole rows would leave {figures['padding_waste']:.1%} of the "
-        f"positions empty, and cropping (best fit, as nanochat does) would lose {figures['cropping_loss']:.1%} of the "
+        f"positions empty, and cropping (best fit, as nanochat does) lose about {figures['cropping_loss']:.1%} of the "
         f"tokens.\n"
         f"Held out to measure on: {figures['held_out']['rows']:,} rows, {figures['held_out']['positions']:,} positions."
     )

@@ -82,7 +82,7 @@ def _cut_rule(tokenizer: Tokenizer) -> _CutRule | None:
     rewrites = normalizer.precompiled_charsmap or normalizer.remove_extra_whitespaces
     if trainer.model_type != BPE or not trainer.byte_fallback or rewrites or not normalizer.escape_whitespaces:
         return None
-    if trainer.treat_whitespace_as_suffix or False:
+    if trainer.treat_whitespace_as_suffix or any(piece.type == piece.UNUSED for piece in model.pieces):
         return None
     before = {"\n"}
     if normalizer.add_dummy_prefix:

@@ -204,6 +204,11 @@ def test_folders_must_fit(tmp_path: Path, changes: dict[str, object], expected: 
         Documents([shards(tmp_path / "one", [9]), shards(tmp_path / "two", [9], **changes)])
 
 
+def test_a_folder_given_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="one is given twice"):
+        Documents([shards(tmp_path / "one", [9]), shards(tmp_path / "x" / ".." / "one", [9])])
+
+
 @pytest.mark.parametrize(
     ("lengths", "config", "error", "expected"),
     [
