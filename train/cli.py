@@ -160,7 +160,7 @@ def tokens(
 def data(
     shards: Annotated[list[Path], typer.Argument(metavar="SHARDS...", help="Folders of `train tokens`.")],
     tokens: Annotated[
-        int | None, typer.Option("--tokens", min=1, help="Tokens to train on; one epoch of what runs out first.")
+        float | None, typer.Option("--tokens", min=1, help="Tokens to train on; one epoch of what runs out first.")
     ] = None,
     seq_len: Annotated[int | None, typer.Option("--seq-len", min=8, help="Positions in a row; 2,048.")] = None,
     show: Annotated[int, typer.Option("--show", min=0, help="Decode so many rows.")] = 0,
@@ -178,7 +178,7 @@ def data(
     from train.config import DataConfig
     from train.data_view import DataCall, show_data
 
-    flags = {"tokens": tokens, "seq_len": seq_len, "seed": seed or None}
+    flags = {"tokens": None if tokens is None else round(tokens), "seq_len": seq_len, "seed": seed or None}
     given = [f"{name}={value}" for name, value in flags.items() if value is not None]
     chosen = DataConfig.load(config, [*(settings or []), *given])
     show_data(DataCall(shards=shards, config=chosen, show=show, as_json=as_json, quiet=quiet))

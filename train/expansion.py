@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final, Protocol
 
 from runkit.language import HAN_CLASS
@@ -68,7 +69,9 @@ class Candidates:
 class Base(Protocol):
     """A tokenizer that pieces are added to; one class for each kind of file."""
 
-    file_name: str
+    @property
+    def file_name(self) -> str:
+        """Of the file that `build` makes."""
 
     def find_candidates(self, words: Mapping[str, int], listed: Sequence[str], room: int, longest: int) -> Candidates:
         """What may be added, learnt from words with counts; `listed` words get tokens of their own."""
@@ -137,7 +140,7 @@ def with_parts(merges: Iterable[list[str]]) -> Iterator[tuple[str, str]]:
     for number, units in enumerate(merges):
         parts = list(units)
         while len(parts) > 2:
-            ranks = [rank.get(first + second, number) for first, second in zip(parts, parts[1:], strict=False)]
+            ranks = [rank.get(first + second, number) for first, second in pairwise(parts)]
             best = min(ranks)
             if best == number:
                 break
@@ -193,7 +196,7 @@ def _saved(candidate: Candidate, uses: Mapping[str, int]) -> int:
 def _lost(
     ordered: Sequence[str], saved: Mapping[str, int], taken: Collection[str], free: int, barred: Collection[str]
 ) -> int:
-    """What is lost by the characters for which there is no room. Steps to them are left out of account: they are few."""
+    """What is lost by the characters for which there is no room; the few steps to them are left out of account."""
     others = [saved[piece] for piece in ordered if piece not in taken and piece not in barred]
     return sum(others[free:])
 

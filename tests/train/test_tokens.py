@@ -1,53 +1,27 @@
 """`train tokens`: the ids are the library's, nothing is lost, and any number of starts gives the same bytes."""
 
-import hashlib
 import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import sentencepiece
 import tokenizers
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from runkit.errors import EnvironmentFault, InputError, TooManyFailures, UsageError
-from runkit.files import is_temp
 from runkit.records import held_out, sampled
 from tests.train.making import small_model
-from train.bpe import count_words, learn
+from tests.train.token_runs import edit, make_call, start, summary_of, texts, tree, write_documents
 from train.config import TokensConfig
-from train.encode import Encoder
-from train.model_file import new_model, read_model
+from train.model_file import new_model
 from train.shards import open_shards
 from train.tokenizer import load
 from train.tokens import TokensCall, tokens
-
-ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT.parent / "shared" / "data" / "text-zh" / "weekly.jsonl.zst"
-TEXTS = [
-    "春眠不觉晓，处处闻啼鸟。\n夜来风雨声，花落知多少。\n",
-    "白日依山尽，黄河入海流。\n\n欲穷千里目，更上一层楼。",
-    "The quick brown fox\n  jumps over the lazy dog.\n\tTabs, too.\n",
-    " 前后有空格 \n",
-    "罕见字：龘䶮，表情😀，控制\x01符，下划线▁和标记</s><|im_start|>。",
-    "\ufeffcafe\u0301 e\u0301 ﬁ ①",
-    "\n",
-    "a" * 3000,
-]
-
-
-def texts(count: int) -> list[str]:
-    return [f"第{n}篇。" + TEXTS[n % len(TEXTS)] * (1 + n % 3) for n in range(count)]
 
 
 @pytest.fixture(scope="module")
@@ -58,45 +32,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("documents") / "set"
-    folder.mkdir()
-    for name, part in (("poems", texts(60)), ("<b>news", texts(100)[60:])):
-        lines = [json.dumps({"id": f"{name}-{n}", "text": text}) for n, text in enumerate(part)]
-        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
-    return folder
+    return write_documents(tmp_path_factory.mktemp("documents") / "set")
 
 
 @pytest.fixture
 def call(tmp_path: Path, model: Path, documents: Path) -> TokensCall:
     return make_call(documents, model, tmp_path / "shards")
-
-
-def make_call(documents: Path, model: Path, out: Path, **config: Any) -> TokensCall:
-    return TokensCall(
-        documents=[str(documents)],
-        tokenizer=model,
-        out=out,
-        config=TokensConfig(**{"shard_mb": 0.004, "check": 1.0, **config}),
-        workers=1,
-        limit=None,
-        sample=None,
-        seed=0,
-        dry_run=False,
-        as_json=False,
-        quiet=True,
-        max_bad=1.0,
-        started=time.monotonic(),
-    )
-
-
-def tree(out: Path) -> dict[str, str]:
-    """Every file but those that tell times."""
-    files = sorted(file for file in out.rglob("*") if file.is_file() and file.name not in {"usage.json", ".lock"})
-    return {str(file.relative_to(out)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-
-
-def summary_of(out: Path) -> Any:
-    return json.loads((out / "summary.json").read_text("utf-8"))
 
 
 def test_ids_are_those_of_the_library(call: TokensCall, model: Path, documents: Path) -> None:
@@ -154,29 +95,6 @@ def test_any_number_of_workers_gives_the_same_bytes(call: TokensCall, tmp_path: 
     assert tree(call.out) == tree(tmp_path / "other")
 
 
-RUN = """
-import resource, sys, time
-from pathlib import Path
-from runkit.console import app, run_app
-from tests.train.test_tokens import make_call
-from train.tokens import tokens
-from dataclasses import replace
-documents, model, out, workers, file_bytes = sys.argv[1:]
-if int(file_bytes):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (int(file_bytes), int(file_bytes)))
-command = app("train", "")
-command.command()(lambda: tokens(replace(make_call(Path(documents), Path(model), Path(out)), workers=int(workers))))
-sys.exit(run_app(command, []))
-"""
-
-
-def start(call: TokensCall, workers: int, file_bytes: int = 0) -> "subprocess.Popen[str]":
-    words = [call.documents[0], str(call.tokenizer), str(call.out), str(workers), str(file_bytes)]
-    return subprocess.Popen(
-        [sys.executable, "-c", RUN, *words], cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True
-    )
-
-
 def again(call: TokensCall) -> None:
     """Workers that have not seen yet that their parent is gone hold the lock for a moment."""
     deadline = time.monotonic() + 10
@@ -216,12 +134,6 @@ def test_full_disk(call: TokensCall) -> None:
     assert tree(call.out) == before
     tokens(call)
     assert largest.is_file()
-
-
-def edit(file: Path, place: int) -> None:
-    raw = bytearray(file.read_bytes())
-    raw[place] ^= 1
-    file.write_bytes(raw)
 
 
 def test_damage_is_mended(call: TokensCall, capsys: pytest.CaptureFixture[str]) -> None:
@@ -366,148 +278,3 @@ def test_lossy_documents_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert summary["first_lossy"] == [{"id": "lost", "origin": "set.jsonl#33", "byte": 3}]
     assert "from byte 3 on: lost (set.jsonl#33)" in capsys.readouterr().err
     assert "set.jsonl#33" in (call.out / "report.html").read_text("utf-8")
-
-
-def test_wide_ids(tmp_path: Path) -> None:
-    model, text = tmp_path / "wide.model", "甲乙丙丁"
-    merges = [chr(0x4E00 + n // 256) + chr(0x4E00 + n % 256) for n in range(65_600)]
-    model.write_bytes(new_model([], merges, [*text]))
-    (tmp_path / "one.jsonl").write_text(json.dumps({"text": text}))
-    call = make_call(tmp_path / "one.jsonl", model, tmp_path / "out")
-    tokens(call)
-    shards = open_shards(call.out)
-    library = sentencepiece.SentencePieceProcessor(model_file=str(model))
-    assert shards.dtype == np.dtype("<u4")
-    assert shards.tokens(0).tolist() == [1, *library.encode(text), 2]
-    assert shards.tokens(0).max() > 65_535
-
-
-def without(name: str) -> Callable[[Path, Path], None]:
-    return lambda out, other: (out / name).unlink()
-
-
-def cut(name: str) -> Callable[[Path, Path], None]:
-    return lambda out, other: os.truncate(out / name, (out / name).stat().st_size - 2)
-
-
-def taken(*names: str) -> Callable[[Path, Path], None]:
-    def take(out: Path, other: Path) -> None:
-        for name in names:
-            shutil.copy(other / name, out / name)
-
-    return take
-
-
-def changed(name: str, key: str, value: object) -> Callable[[Path, Path], None]:
-    def change(out: Path, other: Path) -> None:
-        found = json.loads((out / name).read_text())
-        (out / name).write_text(json.dumps({**found, key: value}))
-
-    return change
-
-
-def more(out: Path, other: Path) -> None:
-    shutil.copy(other / "shards/00001.bin", out / "shards/00099.bin")
-
-
-@pytest.mark.parametrize(
-    ("harm", "says"),
-    [
-        (without("shards/00001.bin"), "00001.bin is missing"),
-        (without("shards/00001.index.npy"), "00001.index.npy is missing"),
-        (without("tokenizer/tokenizer.model"), "tokenizer.model is missing"),
-        (without("summary.json"), "is not finished"),
-        (without("manifest.json"), "holds no token shards"),
-        (cut("shards/00001.bin"), "00001.bin has"),
-        (cut("shards/00001.index.npy"), "00001.index.npy is not"),
-        (taken("shards/00001.bin"), "00001.bin does not hold"),
-        (taken("shards/00001.bin", "shards/00001.index.npy"), "00001.bin does not hold"),
-        (taken("summary.json"), "00000.bin does not hold"),
-        (more, "00099.bin is of another run"),
-        (lambda out, other: edit(out / "tokenizer/tokenizer.model", 9), "is not the tokenizer"),
-        (changed("manifest.json", "command", "corpus clean"), "holds no token shards"),
-        (changed("summary.json", "format", 2), "format 2"),
-        (changed("summary.json", "tokenizer", {"size": 5}), "summary.json was edited"),
-        (changed("summary.json", "dtype", "uint32"), "says uint32"),
-    ],
-)
-def test_what_does_not_belong_together(
-    finished: tuple[Path, Path], tmp_path: Path, harm: Callable[[Path, Path], None], says: str
-) -> None:
-    out, other = (Path(shutil.copytree(folder, tmp_path / folder.name)) for folder in finished)
-    harm(out, other)
-    with pytest.raises(InputError, match=says):
-        open_shards(out)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, model: Path, documents: Path) -> tuple[Path, Path]:
-    """Two runs over the same documents whose files have the same sizes: one with bos alone, one with eos alone."""
-    folder = tmp_path_factory.mktemp("finished")
-    tokens(make_call(documents, model, folder / "a", bos=True, eos=False))
-    tokens(make_call(documents, model, folder / "b", bos=False, eos=True))
-    return folder / "a", folder / "b"
-
-
-def test_no_folder_or_another_one(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no folder"):
-        open_shards(tmp_path / "nothing")
-    with pytest.raises(InputError, match="holds no token shards"):
-        open_shards(tmp_path)
-
-
-def test_nothing_temporary_is_left(finished: tuple[Path, Path]) -> None:
-    assert not [file for folder in finished for file in folder.rglob("*") if is_temp(file.name)]
-
-
-CHARACTERS = "\n 中a"
-PIECES = st.lists(st.text(CHARACTERS, min_size=2, max_size=3), max_size=8, unique=True)
-STRINGS = st.lists(st.text(CHARACTERS + "▁龘", min_size=5, max_size=30), max_size=5)
-KINDS = ("plain", "adds a space", "unigram", "no bytes", "unused", "user defined")
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@given(pieces=PIECES, known=st.sampled_from(["\n▁中a", "▁中a", "\n中"]), strings=STRINGS)
-@settings(max_examples=60, deadline=None)
-def test_cut_texts_give_the_same_ids(
-    tmp_path_factory: pytest.TempPathFactory, kind: str, pieces: list[str], known: str, strings: list[str]
-) -> None:
-    """For any model: with pieces across line ends, with spaces put in front, of kinds that may not be cut."""
-    path = tmp_path_factory.getbasetemp() / "drawn.model"
-    path.write_bytes(new_model([], [piece.replace(" ", "▁") for piece in pieces], [*known]))
-    model = read_model(path)
-    model.normalizer_spec.add_dummy_prefix = kind == "adds a space"
-    if kind == "unigram":
-        model.trainer_spec.model_type = 1
-    if kind == "no bytes":
-        kept = [piece for piece in model.pieces if piece.type != piece.BYTE]
-        del model.pieces[:]
-        model.pieces.extend(kept)
-        model.trainer_spec.byte_fallback = False
-    for piece in model.pieces[259 : 259 + len(pieces) // 2]:
-        if kind == "unused":
-            piece.type = piece.UNUSED
-        if kind == "user defined":
-            piece.type = piece.USER_DEFINED
-    path.write_bytes(model.SerializeToString())
-    tokenizer = load(path)
-    if kind == "no bytes":  # such a model cannot write the sign of a space
-        strings = [string.replace("▁", "b") for string in strings]
-    expected = [tokenizer.encode(string).tolist() for string in strings]
-    ids, lengths = Encoder(tokenizer, segment=1).encode(strings)
-    found = np.split(ids, np.cumsum(lengths)[:-1]) if strings else []
-    assert [row.tolist() for row in found] == expected
-
-
-def test_cut_texts_of_real_articles(tmp_path: Path) -> None:
-    if not DATA.is_file():
-        pytest.skip("the development data are not here")
-    tokens_call = make_call(DATA, tmp_path / "tokenizer.model", tmp_path / "out")
-    sample = TEXTS[0] * 5
-    learnt = learn(count_words([sample]), 50)
-    tokens_call.tokenizer.write_bytes(new_model([], learnt.merges, learnt.characters))
-    tokens(replace(tokens_call, limit=12))
-    shards = open_shards(tokens_call.out)
-    library = sentencepiece.SentencePieceProcessor(model_file=str(tokens_call.tokenizer))
-    for document in range(len(shards)):
-        assert shards.tokens(document).tolist() == [1, *library.encode(shards.text(document)), 2]
