@@ -26,6 +26,7 @@ from corpus.reading import ReadShard
 from corpus.signals import ALL_SIGNALS
 from corpus.steps import MAX_MEASURED, text_quality
 from corpus.urls import normalize_url
+from runkit.fields import fault_lines
 from runkit.files import sha256_file, write_bytes
 from runkit.rundir import RunDir
 
@@ -162,15 +163,11 @@ class Save(PipelineStep):
 
     def _save_faults(self, rank: int) -> dict[str, str]:
         """Damage and bad records, not the records that are simply no pages."""
-        lines = [
-            orjson.dumps({"file": f.name, "offset": f.offset, "line": f.line, "reason": f.reason, "detail": f.detail})
-            for f in self.reader.faults
-            if not f.reason.startswith("skip.")
-        ]
-        if not lines:
+        faults = [fault for fault in self.reader.faults if not fault.reason.startswith("skip.")]
+        if not faults:
             return {}
         name = f"quarantine/{rank:05d}.jsonl"
-        write_bytes(self.run_dir.file(name), b"\n".join(lines) + b"\n")
+        write_bytes(self.run_dir.file(name), fault_lines(faults))
         return {name: sha256_file(self.run_dir.file(name))}
 
 

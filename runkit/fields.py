@@ -6,9 +6,11 @@ a parquet file is read.
 """
 
 import contextlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+import orjson
 
 from runkit.errors import EnvironmentFault, InputError
 from runkit.inputs import Part
@@ -29,6 +31,17 @@ class Fault:
     line: int | None
     reason: str
     detail: str = ""
+
+
+def fault_lines(faults: Iterable[Fault]) -> bytes:
+    """A quarantine file: one JSON object a line for each record that could not be read."""
+    return b"".join(
+        orjson.dumps(
+            {"file": f.name, "offset": f.offset, "line": f.line, "reason": f.reason, "detail": f.detail},
+            option=orjson.OPT_APPEND_NEWLINE,
+        )
+        for f in faults
+    )
 
 
 @dataclass(frozen=True, slots=True)

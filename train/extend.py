@@ -118,13 +118,8 @@ def _extend(
     assert made.size == tokenizer.size + config.add, (made.size, tokenizer.size)
     kinds = [candidate.kind for candidate in extended.chosen]
     data = {
-        "base": {
-            "sha256": tokenizer.sha256,
-            "size": tokenizer.size,
-            "kind": tokenizer.kind,
-            "file": tokenizer.path.name,
-        },
-        "tokenizer": {"sha256": made.sha256, "size": made.size, "kind": made.kind, "file": base.file_name},
+        "base": _about(tokenizer),
+        "tokenizer": _about(made),
         "added": {
             "list": len(listed),
             "characters": kinds.count("character"),
@@ -144,6 +139,15 @@ def _extend(
     return run.mark("tokenizer", outputs, data)
 
 
+def _about(tokenizer: Tokenizer) -> dict[str, Any]:
+    return {
+        "sha256": tokenizer.sha256,
+        "size": tokenizer.size,
+        "kind": tokenizer.kind,
+        "file": tokenizer.path.name,
+    }
+
+
 def expand(tokenizer: Tokenizer, base: Base, words: Words, listed: Sequence[str], config: ExtendConfig) -> Extended:
     """The base's file with exactly `config.add` pieces more, each of which its own text is written with.
 
@@ -158,9 +162,8 @@ def expand(tokenizer: Tokenizer, base: Base, words: Words, listed: Sequence[str]
     while True:
         names = choose(candidates, uses, room, banned)
         if len(names) < room:
-            raise InputError(
-                f"The text gives {len(listed) + len(names):,} pieces at most; ask for fewer with --add, or give more text."
-            )
+            most = len(listed) + len(names)
+            raise InputError(f"The text gives {most:,} pieces at most; ask for fewer with --add, or give more text.")
         chosen = [candidates.of[name] for name in names]
         data = base.build(listed, chosen)
         silent = _silent(tokenizer.size, base, data, listed, chosen)
@@ -200,7 +203,9 @@ def _silent(size: int, base: Base, data: bytes, listed: Sequence[str], chosen: S
 
 
 def _added_lines(tokenizer: Tokenizer, base: Base, extended: Extended) -> bytes:
-    lines = [{"piece": word, "text": word, "kind": "list", "base_ids": base.ids_of(word)} for word in extended.listed]
+    lines: list[dict[str, Any]] = [
+        {"piece": word, "text": word, "kind": "list", "base_ids": base.ids_of(word)} for word in extended.listed
+    ]
     lines += [
         {
             "piece": candidate.piece,

@@ -1,10 +1,10 @@
 """Chinese pieces for a byte-level BPE tokenizer (SmolLM2, Qwen, Llama 3): TOK/tokenizer.json.
 
 In: the base's file, words with counts. Out: the file again with more pieces and merges; all that it holds otherwise
-stays. Words are cut as the base's own pre-tokenizer cuts them and merged as its own merges do. What is learnt on top are
-merges of whole characters; a character that the base writes as several tokens is put together from the left, and only
-where its first bytes can begin nothing but a Han character: a merge of the last two bytes would be made in Thai and kana
-as well. Words of a list become added tokens, which are cut out of a text before anything else. The ids of added tokens
+stays. Words are cut as the base's own pre-tokenizer cuts them and merged as its own merges do. What is learnt on top
+are merges of whole characters; a character that the base writes as several tokens is put together from the left, and
+only where its first bytes can begin nothing but a Han character: a merge of its last two bytes would be made in Thai
+and kana as well. Words of a list become added tokens, which are cut out of a text before anything else. The ids of added tokens
 that stood outside the vocabulary are written into it, or the library would number them anew behind the new pieces.
 """
 
@@ -21,7 +21,7 @@ import tokenizers
 
 from runkit.errors import InputError
 from runkit.language import HAN_CLASS
-from train.expansion import Candidate, Candidates, Cut, han_words, is_addable, learn_merges, with_parts
+from train.expansion import Candidate, Candidates, han_words, is_addable, learn_merges, with_parts
 from train.pieces import Ids, Tokenizer
 from train.tokenizer_hf import byte_letters
 
@@ -139,9 +139,7 @@ class ByteLevelBase:
         number = self.tokenizer.size
         for word in listed:
             if word in model["vocab"]:  # the library would give it the id of what is written so
-                raise InputError(
-                    f"The word {word!r} cannot be added: the base writes another token with these letters."
-                )
+                raise InputError(f"The word {word!r} of the list cannot be added: the base writes another token so.")
             flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
             added.append({"id": number, "content": word, **flags})
             model["vocab"][word] = number

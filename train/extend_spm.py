@@ -54,8 +54,9 @@ class SentencePieceBase:
         """Words as the base's own merges leave them."""
         # With a piece for every character nothing falls back to bytes, and no merge comes out otherwise.
         model = self._copy()
+        score = _lowest(model) - 1
         for character in sorted({character for word in words for character in word} - self.pieces):
-            model.pieces.add(piece=character, score=_lowest(model) - 1, type=NORMAL)
+            model.pieces.add(piece=character, score=score, type=NORMAL)
         processor = _processor(model)
 
         def cut(rows: Sequence[str]) -> Iterator[list[str]]:

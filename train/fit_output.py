@@ -1,4 +1,4 @@
-"""What `fit` and `extend` share: the run directory of a tokenizer, its figures on held-out text, and the last word.
+"""What `fit`, `extend` and `tokens` share: how a run is opened, what is measured and told, where faults are written.
 
 In: a plan, what was read from it, and the tokenizer that came out. Out: summary.json, quarantine.jsonl, usage.json.
 Tokens are counted on held-out documents only; a set without them is measured on nothing, and this is said.
@@ -11,11 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from runkit.config import Config
 from runkit.console import say
-from runkit.fields import Fault
+from runkit.fields import Fault, fault_lines
 from runkit.files import sha256_file, write_bytes
 from runkit.inputs import Plan
 from runkit.language import detect_language
@@ -103,11 +101,7 @@ def write_faults(run: RunDir, name: str, faults: Sequence[Fault]) -> dict[str, s
     """The quarantine file `name`, a line for each record that could not be read; {name: sha256}, empty without any."""
     if not faults:
         return {}
-    lines = [
-        orjson.dumps({"file": f.name, "offset": f.offset, "line": f.line, "reason": f.reason, "detail": f.detail})
-        for f in faults
-    ]
-    write_bytes(run.file(name), b"\n".join(lines) + b"\n")
+    write_bytes(run.file(name), fault_lines(faults))
     return {name: sha256_file(run.file(name))}
 
 

@@ -35,8 +35,7 @@ class SentencePieceTokenizer(Tokenizer):
             ) from error
         ids = (self.processor.unk_id(), self.processor.bos_id(), self.processor.eos_id())
         self.special = Special(*(number if number >= 0 else None for number in ids))
-        # What is encoded in front of a text; "\n" has no dummy space in front of it unless the model adds one.
-        self.strips_space = self.size > 0 and self.processor.encode("\n", out_type=str)[:1] == [SPACE]
+        self.strips_space = str(self.processor.normalize("a")).startswith(SPACE)
 
     def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
         texts = list(texts)

@@ -6,6 +6,7 @@ one, file by file.
 """
 
 import hashlib
+import json
 import random
 import shutil
 import signal
@@ -28,7 +29,7 @@ class Landing:
     """What a kill left: how far the run was, and the finished work with inode and time of change."""
 
     phase: str
-    begun: int  # shards with files in work/ and no mark
+    begun: int  # shards with files and no mark
     finished: dict[str, tuple[int, int]]
 
 
@@ -48,28 +49,42 @@ def assert_same(found: Path, expected: dict[str, str]) -> None:
     assert not differ, f"{len(differ)} files differ: {differ[:10]}"
     assert not [file for file in found.rglob("*") if is_temp(file.name)]
     assert not (found / "work").exists()
-    ids = identities(found)
-    assert max(Counter(ids).values()) == 1, "a document came out twice"
+    assert set(Counter(identities(found)).values()) <= {1}, "a document came out twice"
 
 
 def identities(run: Path) -> list[str]:
-    """The ids of all documents, kept and rejected."""
+    """The ids of all documents: kept and rejected ones, or those in token shards."""
     parts = [*run.glob("documents/*.parquet"), *run.glob("rejected/*.parquet")]
-    return [identity for part in sorted(parts) for identity in pl.read_parquet(part, columns=["id"])["id"]]
+    found = [identity for part in sorted(parts) for identity in pl.read_parquet(part, columns=["id"])["id"]]
+    for file in sorted(run.glob("shards/*.ids.jsonl")):
+        found += map(json.loads, file.read_bytes().splitlines())
+    return found
 
 
 def look(run: Path) -> Landing:
     """What a killed run left behind."""
-    marks = {file.stem: (file.stat().st_ino, file.stat().st_mtime_ns) for file in run.glob("marks/*.json")}
-    marked = {name[-5:] for name in marks if name != "copies"}
-    begun = {file.name.lstrip(".")[:5] for file in run.glob("work/*")} - marked
+    marks = {file.stem: _version(file) for file in run.glob("marks/*.json")}
+    marked = {name[-5:] for name in marks if name not in ("copies", "tokenizer")}
+    begun = {_shard(file) for place in ("work", "shards") for file in run.glob(f"{place}/*")} - marked
+    written = {f"shards/{file.name}": _version(file) for file in run.glob("shards/[!.]*") if _shard(file) in marked}
     if not (run / "manifest.json").is_file():
         phase = "before the manifest"
-    elif "copies" not in marks:
-        phase = "reading" if any(name.startswith("work") for name in marks) else "before the first mark"
+    elif not marks:
+        phase = "before the first mark"
+    elif (run / "summary.json").is_file():
+        phase = "all written"
     else:
-        phase = "all written" if (run / "summary.json").is_file() else "writing"
-    return Landing(phase, len(begun), marks)
+        phase = "writing" if "copies" in marks else "reading"
+    return Landing(phase, len(begun), marks | written)
+
+
+def _version(file: Path) -> tuple[int, int]:
+    return file.stat().st_ino, file.stat().st_mtime_ns
+
+
+def _shard(file: Path) -> str:
+    """The number of the shard that a file, or the half of one, belongs to."""
+    return file.name.lstrip(".")[:5]
 
 
 @dataclass
@@ -131,7 +146,7 @@ def holds_lock(command: Command, run: Path) -> bool:
 
 
 def _nothing_redone(before: Landing, now: Landing) -> None:
-    """What was marked is not done again: its mark is the same file, or went for that of the next step."""
+    """What was marked is not done again: its files are the same, or its mark went for that of the next step."""
     for name, was in before.finished.items():
         if name in now.finished:
             assert now.finished[name] == was, f"{name} was done again"

@@ -1,7 +1,7 @@
-"""Start `corpus` in a session of its own, so that its whole group can be killed.
+"""Start `corpus` or `train` in a session of its own, so that its whole group can be killed.
 
 Two ways, the same from outside: the installed script (`Setup(real=True)`), or a fork of a prepared process
-that has only imported the program (2 CPU seconds saved each time) and calls the script's own entry point. The
+that has only imported the programs (2 CPU seconds saved each time) and calls the script's own entry point. The
 second makes the small counts of the suite affordable; with WENHAI_FULL=1 every start is a real one.
 """
 
@@ -23,7 +23,7 @@ from typing import Any
 from tests.faults.texts import ROOT
 
 FULL = os.environ.get("WENHAI_FULL") == "1"
-SCRIPT = Path(sys.executable).parent / "corpus"
+SCRIPTS = {f"{name}.cli": Path(sys.executable).parent / name for name in ("corpus", "train")}
 DEADLINE_S = 600.0 if FULL else 100.0
 # `fast` spares ten times the CPU, and nothing here depends on how good the text is. Small shards make many.
 FAST = ("-s", "extract.mode=fast", "-q")
@@ -97,14 +97,15 @@ class Setup:
     file_bytes: int | None = None  # RLIMIT_FSIZE
     env: tuple[tuple[str, str], ...] = ()
     cwd: Path = ROOT
-    module: str = "corpus.cli"  # another module with a `main`, for pipelines with a step more
+    module: str = "corpus.cli"  # `train.cli`, or another module with a `main`, for pipelines with a step more
 
 
+TRAIN = Setup(module="train.cli")
 _started = 0
 
 
 def start(arguments: Sequence[str | Path], streams: Path, setup: Setup | None = None) -> Command:
-    """Start `corpus` with these arguments; stdout and stderr go to files in the folder `streams`."""
+    """Start the program with these arguments; stdout and stderr go to files in the folder `streams`."""
     global _started
     _started += 1
     setup = setup or Setup()
@@ -112,8 +113,8 @@ def start(arguments: Sequence[str | Path], streams: Path, setup: Setup | None = 
     base = streams / f"{_started:05}"
     words = [str(argument) for argument in arguments]
     if setup.real or setup.env or FULL:
-        own = setup.module == "corpus.cli"
-        program = [str(SCRIPT)] if own else [sys.executable, "-m", setup.module]
+        script = SCRIPTS.get(setup.module)
+        program = [str(script)] if script else [sys.executable, "-m", setup.module]
         with base.with_suffix(".out").open("wb") as out, base.with_suffix(".err").open("wb") as err:
             process = subprocess.Popen(
                 [*program, *words],
@@ -177,5 +178,5 @@ def _call(words: list[str], streams: str, setup: Setup, ready: Connection) -> No
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(setup.cwd)
     _limit(setup.file_bytes)
-    sys.argv = ["corpus", *words]
+    sys.argv = [setup.module.partition(".")[0], *words]
     importlib.import_module(setup.module).main()

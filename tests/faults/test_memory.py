@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.launch import DEADLINE_S, FAST, FULL, SCRIPT
+from tests.faults.launch import DEADLINE_S, FAST, FULL, SCRIPTS
 from tests.faults.texts import ROOT, write_jsonl
 
 pytestmark = pytest.mark.timeout(1800 if FULL else 120)
@@ -67,7 +67,7 @@ def peak_bytes(folder: Path, pages: int) -> int:
     write_jsonl(folder / "lines.jsonl", random.Random(pages), pages, 20)
     words = ["clean", folder / "lines.jsonl", "--out", folder / "run", *FAST, *SHARDS, "--workers", "1"]
     # By way of a shell: the peak of a process begins with the size of what forked it, and this one is large.
-    shell = ["sh", "-c", '"$0" "$@"; exit $?', SCRIPT, *words]
+    shell = ["sh", "-c", '"$0" "$@"; exit $?', SCRIPTS["corpus.cli"], *words]
     done = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
     assert done.returncode == 0, done.stderr
     summary = json.loads((folder / "run/summary.json").read_text("utf-8"))

@@ -68,4 +68,4 @@ def test_cut_texts_of_real_articles(tmp_path: Path) -> None:
     library = sentencepiece.SentencePieceProcessor(model_file=str(model))
     expected = library.encode(texts)
     assert lengths.tolist() == list(map(len, expected))
-    assert ids.tolist() == sum(expected, [])
+    assert ids.tolist() == [number for row in expected for number in row]
