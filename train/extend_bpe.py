@@ -4,8 +4,9 @@ In: the base's file, words with counts. Out: the file again with more pieces and
 stays. Words are cut as the base's own pre-tokenizer cuts them and merged as its own merges do. What is learnt on top
 are merges of whole characters; a character that the base writes as several tokens is put together from the left, and
 only where its first bytes can begin nothing but a Han character: a merge of its last two bytes would be made in Thai
-and kana as well. Words of a list become added tokens, which are cut out of a text before anything else. The ids of added tokens
-that stood outside the vocabulary are written into it, or the library would number them anew behind the new pieces.
+and kana as well. Words of a list become added tokens, which are cut out of a text before anything else. The ids of
+added tokens that stood outside the vocabulary are written into it, or the library would number them anew behind the
+new pieces.
 """
 
 import copy

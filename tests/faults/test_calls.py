@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.checks import PNG, assert_one_sentence
 from tests.faults.launch import FULL, run
 
 pytestmark = pytest.mark.timeout(300 if FULL else 120)
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +68,6 @@ def test_a_wrong_place(place: Path, tmp_path: Path, out: str, code: int, words: 
     ended = run(["clean", place / "ok.jsonl", "--out", place / out], tmp_path / "streams")
     assert_one_sentence(ended.code, code, ended.out, ended.err, words)
     assert {file: file.stat().st_mtime_ns for file in place.rglob("*")} == before
-
-
-def assert_one_sentence(code: int, wanted: int, out: str, err: str, words: str) -> None:
-    assert (code, out) == (wanted, ""), err
-    lines = err.strip().splitlines()
-    assert len(lines) == 1, err
-    assert lines[0].startswith("Error: ")
-    assert words in lines[0]
 
 
 def test_a_run_directory_inside_its_input_is_refused(tmp_path: Path) -> None:

@@ -1,32 +1,16 @@
 """Row 2: what changes after "done" is noticed: rebuilt to the same bytes, or refused by name with exit 3."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.faults.checks import Harm, cut, flip, remove
 from tests.faults.kill import assert_same, tree
 from tests.faults.launch import FAST, FULL, SHARDS, Ended, run
 
 pytestmark = pytest.mark.timeout(600 if FULL else 120)
-Harm = Callable[[Path], object]
 PART = "00003-000.parquet"
-
-
-def flip(file: Path) -> None:
-    """Another byte in the middle; the size stays."""
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
-    file.write_bytes(data)
-
-
-def cut(file: Path) -> None:
-    file.write_bytes(file.read_bytes()[:-7])
-
-
-def remove(file: Path) -> None:
-    file.unlink()
 
 
 def only(folder: Path) -> Path:

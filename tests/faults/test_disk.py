@@ -1,39 +1,19 @@
 """Row 11: the disk is full: exit 4 with path and bytes, what was finished stays, and the rest comes later."""
 
-import os
-import re
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from runkit.files import is_temp
+from tests.faults.checks import Resize, assert_full
 from tests.faults.kill import assert_same, look, tree
 from tests.faults.launch import FAST, FULL, SHARDS, Ended, Setup, run
 
 pytestmark = pytest.mark.timeout(600 if FULL else 120)
-SENTENCE = re.compile(
-    r"Error: Cannot write (\S+): (file too large|no space left on device) \((.*)\); free some space.*"
-)
 
 
 def go(dump: Path, out: Path, setup: Setup | None = None) -> Ended:
     return run(["clean", dump, "--out", out, *FAST, *SHARDS, "--workers", "2"], out.parent / "streams", setup)
-
-
-def assert_full(ended: Ended, out: Path) -> None:
-    """Exit 4 with one sentence that names a file of the run and bytes, and no half file left."""
-    assert ended.code == 4, ended.err
-    lines = ended.err.strip().splitlines()
-    found = SENTENCE.fullmatch(lines[-1])
-    assert found, ended.err
-    assert len([line for line in lines if line.startswith("Error")]) == 1
-    assert Path(found[1]).is_relative_to(out)
-    assert "bytes" in found[3]
-    assert "Traceback" not in ended.err
-    assert not [file for file in out.rglob("*") if is_temp(file.name)]
 
 
 @pytest.mark.parametrize("file_bytes", [8_000, 45_000])
@@ -58,34 +38,6 @@ def test_old_outputs_stay(tmp_path: Path, dump: Path, whole: Path, expected: dic
     }
     assert go(dump, out).code == 0
     assert_same(out, expected)
-
-
-Resize = Callable[[str], Path]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Resize]:
-    """A file system in memory whose size can be set."""
-    if os.name != "posix" or os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("mounting a small disk needs root and mount")
-    place = tmp_path / "disk"
-    place.mkdir()
-
-    def resize(size: str) -> Path:
-        options = f"size={size}" + (",remount" if os.path.ismount(place) else "")
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", place],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            pytest.skip(f"this system mounts no tmpfs: {done.stderr.strip()}")
-        return place
-
-    yield resize
-    if os.path.ismount(place):
-        subprocess.run(["umount", place], check=False)
 
 
 @pytest.mark.parametrize("size", ["400k", "1200k"])

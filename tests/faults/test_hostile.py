@@ -13,36 +13,13 @@ import polars as pl
 import pytest
 
 from tests.faults.launch import FULL, Ended, run
-from tests.faults.texts import html, member, text, warc_record
+from tests.faults.lines import BAD_LINES, DEPTH, GOOD_LINES, lines_with_faults
+from tests.faults.texts import html, member, warc_record
 
 pytestmark = pytest.mark.timeout(600 if FULL else 120)
-GOOD_LINES, GOOD_RECORDS = 12, 30
-DEPTH = 100_000
+GOOD_RECORDS = 30
 BOMB_BYTES = 500 * 2**20 if FULL else 40 * 2**20
 CAP = ("-s", "read.max_record_mb=8")
-# Each is one line of JSON lines that is no page.
-BAD_LINES = (
-    b'{"text": "cut',
-    b"[1, 2, 3]",
-    b"null",
-    b'{"text": null}',
-    b'{"text": 5}',
-    b'{"title": "no text"}',
-    b'{"text": "\\ud800"}',
-    b'{"text": "\xff\xfe"}',
-    b'{"text": "a\x00b"}',
-    b'{"text": "a\\u0000b"}',
-    b'{"number": ' + b"9" * 5_000 + b', "text": "a"}',
-    b'{"text": ' + b"[" * DEPTH + b"]" * DEPTH + b"}",
-    b"\xef\xbb\xbf" + b'{"text": "a"}',
-    b"not json at all",
-)
-
-
-def lines_with_faults(rng: random.Random) -> bytes:
-    good = [json.dumps({"text": text(rng, 12)}, ensure_ascii=False).encode() for _ in range(GOOD_LINES)]
-    mixed = [*good[:1], *BAD_LINES, *good[1:]]
-    return b"\n".join([mixed[0], b"", b"   ", *mixed[1:]])
 
 
 def damaged_warc(rng: random.Random) -> bytes:

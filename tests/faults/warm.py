@@ -1,7 +1,5 @@
 """What the prepared process of `launch` has done before it is forked: the imports, the compiled kernels."""
 
-import corpus.report
-import corpus.run
 import train.data_view
 import train.extend
 import train.fit
