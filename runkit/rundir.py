@@ -81,6 +81,9 @@ class RunDir:
                 write_bytes(path / _RESOLVED, resolved)
             try:
                 yield RunDir(path, wanted, resumed)
+            except (UsageError, InputError):
+                _give_back(path)
+                raise
             finally:  # a worker that was stopped in the middle of a write leaves its half
                 with suppress(OSError):
                     remove_stray_temps(path)
@@ -206,6 +209,13 @@ def _prepare_folder(path: Path) -> None:
         raise UsageError(f"{str(path)!a} is not a path: {error}.") from error
     if not ours:
         raise _foreign(path)
+
+
+def _give_back(path: Path) -> None:
+    """Unbind a folder in which nothing was made, so that the mended call may use it."""
+    if {file.name for file in path.iterdir() if not is_temp(file.name)} <= {_LOCK, _MANIFEST, _RESOLVED}:
+        for name in (_RESOLVED, _MANIFEST):
+            (path / name).unlink(missing_ok=True)
 
 
 def _foreign(path: Path) -> InputError:

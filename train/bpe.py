@@ -17,6 +17,7 @@ from typing import Final
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2 as model_pb2
 
+from runkit.console import Terminated
 from runkit.errors import InputError
 from runkit.language import HAN_CLASS
 from train.pieces import SPACE
@@ -72,12 +73,27 @@ def learn(words: Mapping[str, int], merges: int, longest: int = 16) -> Learnt:
         raise InputError("There is no text to learn pieces from.")
     model = model_pb2.ModelProto()
     buffer = io.BytesIO()
+    rows = _Rows(words)
+    try:
+        _train(rows, buffer, merges + len(characters) + 8, longest)  # and <unk>, <s>, </s>, the space, what it adds
+    except RuntimeError:
+        if rows.stopped is not None:
+            raise rows.stopped from None
+        raise
+    model.ParseFromString(buffer.getvalue())
+    pieces = [entry.piece.replace(_TAB, "\t") for entry in model.pieces if entry.type == entry.NORMAL]
+    made = [piece for piece in pieces if len(piece) > 1]
+    ordered = sorted(characters, key=lambda character: (-characters[character], character))
+    return Learnt(made[:merges], [SPACE if character == " " else character for character in ordered])
+
+
+def _train(rows: Iterable[str], model: io.BytesIO, size: int, longest: int) -> None:
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=_rows(words),
-        model_writer=buffer,
+        sentence_iterator=iter(rows),
+        model_writer=model,
         input_format="tsv",
         model_type="bpe",
-        vocab_size=merges + len(characters) + 8,  # and <unk>, <s>, </s>, the space, what it adds on its own
+        vocab_size=size,
         character_coverage=1.0,
         normalization_rule_name="identity",
         add_dummy_prefix=False,
@@ -91,14 +107,19 @@ def learn(words: Mapping[str, int], merges: int, longest: int = 16) -> Learnt:
         num_threads=1,
         minloglevel=2,
     )
-    model.ParseFromString(buffer.getvalue())
-    pieces = [entry.piece.replace(_TAB, "\t") for entry in model.pieces if entry.type == entry.NORMAL]
-    made = [piece for piece in pieces if len(piece) > 1]
-    ordered = sorted(characters, key=lambda character: (-characters[character], character))
-    return Learnt(made[:merges], [SPACE if character == " " else character for character in ordered])
 
 
-def _rows(words: Mapping[str, int]) -> Iterator[str]:
+class _Rows:
     """`word<tab>count`. Unsorted: SentencePiece sorts itself, and in the order of the text it is a fifth faster."""
-    for word, count in words.items():
-        yield f"{word.replace(chr(9), _TAB)}\t{count}"
+
+    def __init__(self, words: Mapping[str, int]) -> None:
+        self._words = words
+        self.stopped: BaseException | None = None  # by Ctrl-C, of which SentencePiece makes an error of its own
+
+    def __iter__(self) -> Iterator[str]:
+        try:
+            for word, count in self._words.items():
+                yield f"{word.replace(chr(9), _TAB)}\t{count}"
+        except (KeyboardInterrupt, Terminated) as error:
+            self.stopped = error
+            raise

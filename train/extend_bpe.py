@@ -29,6 +29,7 @@ from train.tokenizer_hf import byte_letters
 _HAN: Final = re.compile(f"[{HAN_CLASS}]")
 _LETTER: Final = {byte: letter for letter, byte in byte_letters().items()}
 _SPACE: Final = _LETTER[0x20]
+_BATCH: Final = 4096
 
 
 class ByteLevelBase:
@@ -89,20 +90,30 @@ class ByteLevelBase:
                 continue
         return frozenset(texts)
 
-    def _tokens(self, text: str) -> list[bytes]:
-        """One pre-token as the base's merges leave it."""
-        return [
-            bytes(self._letters[letter] for letter in token.value)
-            for token in self.library.model.tokenize(letters_of(text.encode()))
-        ]
+    @cached_property
+    def _merger(self) -> Any:
+        """The base's merges without its normalizer and pre-tokenizer, for pre-tokens."""
+        merger = tokenizers.Tokenizer.from_file(str(self.tokenizer.path))
+        merger.normalizer = None
+        merger.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        merger.no_truncation()
+        merger.no_padding()
+        return merger
+
+    def _tokens(self, texts: Sequence[str]) -> Iterator[list[bytes]]:
+        """Pre-tokens as the base's merges leave them."""
+        table = self.tokenizer.piece_bytes
+        for start in range(0, len(texts), _BATCH):
+            for entry in self._merger.encode_batch_fast(list(texts[start : start + _BATCH]), add_special_tokens=False):
+                yield [table[number] for number in entry.ids]
 
     def _cut(self, rows: Sequence[str]) -> Iterator[list[str]]:
         """Tokens of whole characters, and characters that are several tokens; other tokens end what is merged."""
-        for text in rows:
+        for tokens in self._tokens(rows):
             best: list[str] = []
             units: list[str] = []
             held, whole = b"", 0  # bytes since the last end of a character that is an end of a token; tokens in them
-            for token in self._tokens(text):
+            for token in tokens:
                 held, whole = held + token, whole + 1
                 try:
                     unit = held.decode()
@@ -117,7 +128,7 @@ class ByteLevelBase:
 
     def _add_character(self, candidates: Candidates, character: str) -> None:
         """A character and its steps, from the left; none of them where a step could begin something else."""
-        tokens = self._tokens(character)
+        tokens = next(self._tokens([character]))
         raw, chain = tokens[0], []
         for token in tokens[1:]:
             parts = (letters_of(raw), letters_of(token))
@@ -158,8 +169,8 @@ class ByteLevelBase:
         library = tokenizers.Tokenizer.from_buffer(data)
         library.no_truncation()
         library.no_padding()
-        for start in range(0, len(texts), 256):
-            for entry in library.encode_batch_fast(list(texts[start : start + 256]), add_special_tokens=False):
+        for start in range(0, len(texts), _BATCH):
+            for entry in library.encode_batch_fast(list(texts[start : start + _BATCH]), add_special_tokens=False):
                 yield np.array(entry.ids, np.int32)
 
     def witnesses(self, candidate: Candidate) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
+import orjson
 import sentencepiece
 
 from runkit.errors import InputError
@@ -33,6 +34,7 @@ class SentencePieceBase:
             raise InputError(f"{tokenizer.path} is no BPE model; only BPE tokenizers can be extended.")
         if not trainer.byte_fallback:
             raise InputError(f"{tokenizer.path} has no byte fallback; only models with one can be extended.")
+        _refuse_others(tokenizer)
         self.pieces = {entry.piece for entry in self.model.pieces}
         self.plain = _processor(self._copy())
 
@@ -101,6 +103,20 @@ class SentencePieceBase:
         model = read_model(self.tokenizer.path)
         model.normalizer_spec.add_dummy_prefix = False
         return model
+
+
+def _refuse_others(tokenizer: Tokenizer) -> None:
+    """InputError where a file beside the model gives out the ids that the new pieces would get."""
+    file = tokenizer.path.with_name("added_tokens.json")
+    if not file.is_file():
+        return
+    try:
+        tokens = orjson.loads(file.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"{file} is no JSON: {error}.") from error
+    behind = [name for name, number in tokens.items() if isinstance(number, int) and number >= tokenizer.size]
+    if behind:
+        raise InputError(f"{file} gives {behind[0]!r} an id behind the model's pieces; write it into the model first.")
 
 
 def _processor(model: Any) -> sentencepiece.SentencePieceProcessor:

@@ -222,7 +222,7 @@ def open_shards(path: Path | str) -> TokenShards:
         _check_others(path, entries)
         indexes = [_check_shard(path, entry, dtype) for entry in entries]
         return _joined(path, summary, file, entries, indexes)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise _broken(path, f"{SUMMARY} was edited") from error
 
 
@@ -273,7 +273,7 @@ def _check_others(path: Path, entries: list[dict[str, Any]]) -> None:
     known = {entry["name"] for entry in entries}
     for file in sorted((path / "shards").glob("*.bin")):
         if file.stem not in known:
-            raise _broken(path, f"shards/{file.name} is of another run: {SUMMARY} does not name it")
+            raise InputError(f"{path}: shards/{file.name} is of another run: {SUMMARY} does not name it; remove it.")
 
 
 def _check_shard(path: Path, entry: dict[str, Any], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from tests.faults.checks import Resize
 from tests.faults.kill import tree
 from tests.faults.launch import FULL, SHARDS, clean
 from tests.faults.texts import Size, mixed_dump
-from tests.faults.train_runs import fit, tokens, write_documents
+from tests.faults.train_runs import begin_extend, fit, tokens, write_documents
 
 SIZE = Size(warc=70, jsonl=90, files=6, sentences=12)  # 0.5 MB, 12 shards
 
@@ -58,6 +58,14 @@ def tokenizer(documents: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """A tokenizer of `fit` that nothing disturbed; copy it before changing anything."""
     out = tmp_path_factory.mktemp("fitted") / "run"
     assert fit(documents, out).code == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def extended(documents: Path, tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of `extend` that nothing disturbed."""
+    out = tmp_path_factory.mktemp("extended") / "run"
+    assert begin_extend(tokenizer, documents, out).result().code == 0
     return out
 
 

@@ -43,6 +43,12 @@ def begin_tokens(
     return start([*words, "-s", "check=0.2", "-q", *more], out.parent / "streams", setup)
 
 
+def begin_extend(base: Path, documents: Path, out: Path, *more: str | Path, setup: Setup = TRAIN) -> Command:
+    """`train tokenizer extend`, of the tokenizer that `fit` makes of the same documents."""
+    words = ["tokenizer", "extend", base, "--with", documents, "--out", out, "--add", "100", "-s", "held_out=0.1"]
+    return start([*words, "-q", *more], out.parent / "streams", setup)
+
+
 def fit(documents: Path, out: Path, *more: str | Path, file_bytes: int | None = None) -> Ended:
     """To its end."""
     return begin_fit(documents, out, *more, setup=replace(TRAIN, file_bytes=file_bytes)).result()

@@ -1,10 +1,11 @@
 """What the prepared process of `launch` has done before it is forked: the imports, the compiled kernels."""
 
-import train.data_view
-import train.extend
-import train.fit
-import train.tokens
-import train.view  # noqa: F401
+from importlib import import_module
+
 from corpus.minhash import warm_kernels
 
+for name in ("corpus.run", "corpus.report"):
+    import_module(name)
+for name in ("fit", "extend", "tokens", "data_view", "view"):
+    import_module(f"train.{name}")
 warm_kernels()
