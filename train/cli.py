@@ -72,6 +72,57 @@ def fit(
 
 
 @tokenizer_app.command()
+def extend(
+    base: Annotated[
+        Path,
+        typer.Argument(metavar="BASE", help="LLaMA-like tokenizer.model or byte-level tokenizer.json, or its folder."),
+    ],
+    documents: Annotated[list[str], typer.Option("--with", metavar="DOCS", help=f"{SETS} Repeatable.")],
+    out: options.Out,
+    add: Annotated[int | None, typer.Option("--add", help="Pieces to add; 20,000 if not given.")] = None,
+    add_list: Annotated[
+        Path | None, typer.Option("--add-list", metavar="FILE", help="Your own words, one a line; always one token.")
+    ] = None,
+    config: options.ConfigFile = None,
+    settings: options.Set = None,
+    workers: options.Workers = console.default_workers(),
+    limit: options.Limit = None,
+    sample: options.Sample = None,
+    seed: options.Seed = 0,
+    dry_run: options.DryRun = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+    lang: options.Lang = "en",
+) -> None:
+    """Add Chinese pieces to a model's tokenizer; its ids and its other languages stay as they are.
+
+    `train settings` lists what -s and --config take.
+    """
+    started = time.monotonic()
+    from train.config import ExtendConfig
+    from train.extend import ExtendCall
+    from train.extend import extend as carry_out
+    from train.reading import Reading
+
+    given = [] if add is None else [f"add={add}"]
+    carry_out(
+        ExtendCall(
+            base=base,
+            documents=documents,
+            add_list=add_list,
+            out=out,
+            config=ExtendConfig.load(config, [*(settings or []), *given]),
+            reading=Reading(workers, sample, limit, seed, quiet),
+            dry_run=dry_run,
+            as_json=as_json,
+            lang=lang,
+            started=started,
+        )
+    )
+
+
+@tokenizer_app.command()
 def view(
     tokenizer: Tok,
     text: Annotated[str | None, typer.Argument(metavar="TEXT", help="Text to cut.")] = None,

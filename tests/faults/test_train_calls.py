@@ -7,9 +7,9 @@ import pytest
 
 from tests.faults.checks import PNG, assert_one_sentence
 from tests.faults.kill import tree
-from tests.faults.launch import FULL, TRAIN, run
+from tests.faults.launch import FULL
 from tests.faults.texts import member, warc_record
-from tests.faults.train_runs import fit, tokens
+from tests.faults.train_runs import call, fit, tokens
 
 pytestmark = pytest.mark.timeout(300 if FULL else 120)
 
@@ -37,15 +37,19 @@ def place(documents: Path, tokenizer: Path, shards: Path, tmp_path_factory: pyte
 
 
 FIT, TOKENS = "tokenizer fit @set --out OUT", "tokens @set --tokenizer @tok --out OUT"
+EXTEND = "tokenizer extend @tok --with @set --out OUT"
 VIEW, DATA = "tokenizer view @tok", "data @shards"
 CALLS = [
     ("command", "tokenise x", 2, "Did you mean 'tokens', 'tokenizer'"),
     ("sub-command", "tokenizer fitt x", 2, "Did you mean 'fit'"),
     ("fit: flag", f"{FIT} --vocabb 400", 2, "Did you mean --vocab"),
     ("tokens: flag", f"{TOKENS} --tokeniser x", 2, "Did you mean --tokenizer"),
+    ("extend: flag", f"{EXTEND} --ad 100", 2, "Did you mean --add"),
     ("view: flag", f"{VIEW} --serch 中", 2, "Did you mean --search"),
     ("data: flag", f"{DATA} --seqlen 64", 2, "Did you mean --seq-len"),
     ("fit: no --out", "tokenizer fit @set", 2, "--out"),
+    ("extend: no --out", "tokenizer extend @tok --with @set", 2, "--out"),
+    ("extend: no --with", "tokenizer extend @tok --out OUT", 2, "--with"),
     ("tokens: no --out", "tokens @set --tokenizer @tok", 2, "--out"),
     ("tokens: no --tokenizer", "tokens @set --out OUT", 2, "--tokenizer"),
     ("tokens: no documents", "tokens --tokenizer @tok --out OUT", 2, "DOCS"),
@@ -75,6 +79,14 @@ CALLS = [
     ("fit: all held out", "tokenizer fit @few.jsonl --out OUT -s held_out=0.999999", 3, "held out"),
     ("fit: key", f"{FIT} -s vocabulary=400", 2, "vocab"),
     ("fit: value", f"{FIT} -s longest=1", 2, "longest"),
+    ("extend: picture as base", "tokenizer extend @picture.png --with @set --out OUT", 3, "picture.png"),
+    ("extend: no base", "tokenizer extend @nothing --with @set --out OUT", 2, "holds no tokenizer"),
+    ("extend: WARC", "tokenizer extend @tok --with @crawl.warc.gz --out OUT", 3, "run `corpus clean` on it first"),
+    ("extend: no list", f"{EXTEND} --add-list @none.txt", 2, "none.txt"),
+    ("extend: list is a picture", f"{EXTEND} --add-list @picture.png", 3, "picture.png"),
+    ("extend: list not UTF-8", f"{EXTEND} --add-list @gbk.txt", 3, "gbk.txt"),
+    ("extend: below 0", f"{EXTEND} --add -1", 2, "add"),
+    ("extend: key", f"{EXTEND} -s vocab=400", 2, "vocab"),
     ("tokens: key", f"{TOKENS} -s shardmb=1", 2, "shard_mb"),
     ("tokens: value", f"{TOKENS} -s shard_mb=0", 2, "shard_mb"),
     ("tokens: share", f"{TOKENS} --max-bad 3", 2, "--max-bad 3"),
@@ -105,13 +117,15 @@ CALLS = [
 ]
 
 
-@pytest.mark.parametrize(("call", "code", "words"), [case[1:] for case in CALLS], ids=[case[0] for case in CALLS])
-def test_a_wrong_call(place: Path, tmp_path: Path, call: str, code: int, words: str) -> None:
+@pytest.mark.parametrize(("words", "code", "said"), [case[1:] for case in CALLS], ids=[case[0] for case in CALLS])
+def test_a_wrong_call(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str, code: int, said: str
+) -> None:
     before = tree(place)
     out = tmp_path / "run"
-    arguments = [word.replace("@", f"{place}/").replace("OUT", str(out)) for word in call.split()]
-    ended = run(arguments, tmp_path / "streams", TRAIN)
-    assert_one_sentence(ended.code, code, ended.out, ended.err, words)
+    arguments = [word.replace("@", f"{place}/").replace("OUT", str(out)) for word in words.split()]
+    ended = call(arguments, capsys)
+    assert_one_sentence(ended.code, code, ended.out, ended.err, said)
     assert not [*out.glob("[!.]*")]
     assert tree(place) == before
 
@@ -146,7 +160,7 @@ def test_the_mended_call_may_use_the_same_folder(place: Path, tmp_path: Path) ->
     assert fit(place / "set", tmp_path / "run", "--vocab", "500").code == 0
 
 
-def test_a_search_without_hits_is_no_fault(place: Path, tmp_path: Path) -> None:
-    ended = run(["tokenizer", "view", place / "tok", "--search", "龘靐齉"], tmp_path / "streams", TRAIN)
+def test_a_search_without_hits_is_no_fault(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ended = call(["tokenizer", "view", place / "tok", "--search", "龘靐齉"], capsys)
     assert (ended.code, ended.err) == (0, "")
     assert "龘靐齉" in ended.out

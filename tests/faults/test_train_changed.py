@@ -12,7 +12,7 @@ from runkit.errors import UserError
 from tests.faults.checks import Harm, assert_one_sentence, cut, flip, remove
 from tests.faults.kill import assert_same, tree
 from tests.faults.launch import FULL, Ended
-from tests.faults.train_runs import data, fit, tokens
+from tests.faults.train_runs import begin_extend, call, fit, tokens
 from train.shards import open_shards
 
 pytestmark = pytest.mark.timeout(600 if FULL else 120)
@@ -51,14 +51,25 @@ def fitted(place: tuple[Path, Path, Path]) -> Done:
     return Done(documents, out, out, lambda *more: fit(documents, out, *more))
 
 
-def assert_made_again(done: Done, harm: Harm, name: str, words: str) -> None:
+@pytest.fixture
+def widened(place: tuple[Path, Path, Path], extended: Path) -> Done:
+    documents, base, _ = place
+    out = Path(shutil.copytree(extended, base.with_name("extended")))
+    return Done(documents, base, out, lambda *more: begin_extend(base, documents, out, *more).result())
+
+
+Harms = dict[str, tuple[Harm, str]]  # file: what is done to it, and what is said of it
+
+
+def assert_made_again(done: Done, harms: Harms) -> None:
     before = tree(done.out)
-    harm(done.out / name)
+    for name, (harm, _) in harms.items():
+        harm(done.out / name)
     ended = done.again()
     assert (ended.code, ended.out) == (0, ""), ended.err
     assert "Traceback" not in ended.err
-    assert words in ended.err
-    assert not words or "Rebuilding: " in ended.err
+    for name, (_, said) in harms.items():
+        assert not said or f"Rebuilding: {name} {said}" in ended.err
     assert_same(done.out, before)
 
 
@@ -69,46 +80,48 @@ def assert_refused(done: Done, words: str, *more: str) -> None:
     assert tree(done.out) == before
 
 
-@pytest.mark.parametrize(
-    ("name", "harm", "words"),
-    [
-        ("shards/00003.bin", remove, "shards/00003.bin is missing"),
-        ("shards/00003.bin", cut, "shards/00003.bin was cut"),
-        ("shards/00003.bin", flip, "shards/00003.bin was edited"),
-        ("shards/00004.index.npy", flip, "shards/00004.index.npy was edited"),
-        ("shards/00004.ids.jsonl", cut, "shards/00004.ids.jsonl was cut"),
-        ("quarantine/00008.jsonl", flip, "quarantine/00008.jsonl was edited"),
-        ("tokenizer/tokenizer.model", flip, "tokenizer/tokenizer.model was edited"),
-        ("tokenizer/tokenizer.model", remove, "tokenizer/tokenizer.model is missing"),
-        ("marks/shard-00002.json", flip, "marks/shard-00002.json was edited"),
-        ("marks/shard-00002.json", remove, ""),
-        ("marks/tokenizer.json", cut, "marks/tokenizer.json was edited"),
-        ("summary.json", flip, ""),
-        ("summary.json", remove, ""),
-        ("report.html", cut, ""),
-        ("resolved.yaml", flip, ""),
-    ],
-)
-def test_changed_shards_are_made_again(encoded: Done, name: str, harm: Harm, words: str) -> None:
-    assert_made_again(encoded, harm, name, words)
+SHARD_HARMS: list[Harms] = [
+    {
+        "shards/00003.bin": (remove, "is missing"),
+        "shards/00004.bin": (cut, "was cut"),
+        "shards/00005.bin": (flip, "was edited"),
+        "quarantine/00008.jsonl": (flip, "was edited"),
+        "tokenizer/tokenizer.model": (flip, "was edited"),
+        "summary.json": (flip, ""),
+        "resolved.yaml": (cut, ""),
+    },
+    {
+        "shards/00001.index.npy": (flip, "was edited"),
+        "shards/00004.ids.jsonl": (cut, "was cut"),
+        "marks/shard-00002.json": (flip, "was edited"),
+        "marks/shard-00003.json": (remove, ""),
+        "tokenizer/tokenizer.model": (remove, "is missing"),
+        "report.html": (cut, ""),
+    },
+    {"marks/tokenizer.json": (cut, "was edited"), "summary.json": (remove, ""), "report.html": (remove, "")},
+]
+TOKENIZER_HARMS: list[Harms] = [
+    {"tokenizer.model": (flip, "was edited"), "summary.json": (flip, ""), "report.html": (remove, "")},
+    {"tokenizer.model": (cut, "was cut"), "quarantine.jsonl": (remove, "is missing"), "resolved.yaml": (cut, "")},
+    {"tokenizer.model": (remove, "is missing"), "quarantine.jsonl": (flip, "was edited")},
+    {"marks/tokenizer.json": (flip, "was edited")},
+    {"marks/tokenizer.json": (remove, "")},
+]
 
 
-@pytest.mark.parametrize(
-    ("name", "harm", "words"),
-    [
-        ("tokenizer.model", flip, "tokenizer.model was edited"),
-        ("tokenizer.model", cut, "tokenizer.model was cut"),
-        ("tokenizer.model", remove, "tokenizer.model is missing"),
-        ("quarantine.jsonl", flip, "quarantine.jsonl was edited"),
-        ("marks/tokenizer.json", flip, "marks/tokenizer.json was edited"),
-        ("marks/tokenizer.json", remove, ""),
-        ("summary.json", flip, ""),
-        ("report.html", remove, ""),
-        ("resolved.yaml", cut, ""),
-    ],
-)
-def test_a_changed_tokenizer_is_made_again(fitted: Done, name: str, harm: Harm, words: str) -> None:
-    assert_made_again(fitted, harm, name, words)
+@pytest.mark.parametrize("harms", SHARD_HARMS)
+def test_changed_shards_are_made_again(encoded: Done, harms: Harms) -> None:
+    assert_made_again(encoded, harms)
+
+
+@pytest.mark.parametrize("harms", TOKENIZER_HARMS)
+def test_a_changed_tokenizer_is_made_again(fitted: Done, harms: Harms) -> None:
+    assert_made_again(fitted, harms)
+
+
+@pytest.mark.parametrize("harms", [TOKENIZER_HARMS[0], TOKENIZER_HARMS[3], {"added.jsonl": (cut, "was cut")}])
+def test_a_changed_extension_is_made_again(widened: Done, harms: Harms) -> None:
+    assert_made_again(widened, harms)
 
 
 def test_only_the_shard_that_was_changed_is_encoded_again(encoded: Done) -> None:
@@ -145,6 +158,7 @@ def test_changed_documents_are_refused(request: pytest.FixtureRequest, command: 
         ("fitted", ("-s", "special=[]"), "special.0"),
         ("fitted", ("-s", "longest=4"), "longest was 16, is now 4"),
         ("fitted", ("--seed", "5"), "seed was 0, is now 5"),
+        ("widened", ("--add", "90"), "add was 100, is now 90"),
     ],
 )
 def test_a_changed_config_is_refused(
@@ -153,10 +167,14 @@ def test_a_changed_config_is_refused(
     assert_refused(request.getfixturevalue(command), words, *more)
 
 
-def test_another_tokenizer_is_refused(encoded: Done) -> None:
-    shutil.rmtree(encoded.tokenizer)
-    assert fit(encoded.documents, encoded.tokenizer, "-s", "longest=2").code == 0
-    assert_refused(encoded, "--tokenizer tokenizer.model has changed")
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("encoded", "--tokenizer tokenizer.model has changed"), ("widened", "base: tokenizer.model has changed")],
+)
+def test_another_tokenizer_is_refused(request: pytest.FixtureRequest, extended: Path, command: str, words: str) -> None:
+    done: Done = request.getfixturevalue(command)
+    shutil.copy(extended / "tokenizer.model", done.tokenizer / "tokenizer.model")
+    assert_refused(done, words)
 
 
 @pytest.mark.parametrize("command", ["encoded", "fitted"])
@@ -201,12 +219,13 @@ MIXED_UP = [
 
 
 @pytest.mark.parametrize(("harm", "words"), [case[1:] for case in MIXED_UP], ids=[case[0] for case in MIXED_UP])
-def test_training_refuses_what_does_not_belong_together(encoded: Done, harm: Harm, words: str) -> None:
+def test_training_refuses_what_does_not_belong_together(
+    encoded: Done, capsys: pytest.CaptureFixture[str], harm: Harm, words: str
+) -> None:
     harm(encoded.out)
     before = tree(encoded.out)
     # As JSON, to see that nothing of it is given before the sentence.
-    call = (encoded.out, "--seq-len", "64", "--show", "300", "--json", "-q")
-    ended = data(*call, streams=encoded.out.parent / "streams")
+    ended = call(["data", encoded.out, "--seq-len", "64", "--show", "300", "--json", "-q"], capsys)
     assert_one_sentence(ended.code, 3, ended.out, ended.err, words)
     assert tree(encoded.out) == before
 
@@ -216,11 +235,12 @@ def test_a_shard_of_another_run_stays_out(encoded: Done) -> None:
     assert_refused(encoded, "shards/00077.bin is of another run: summary.json does not name it; remove it.")
 
 
-def test_shards_of_two_tokenizers_are_refused(encoded: Done) -> None:
+def test_shards_of_two_tokenizers_are_refused(
+    encoded: Done, extended: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     other = encoded.out.with_name("other")
-    assert fit(encoded.documents, encoded.out.with_name("short"), "-s", "longest=2").code == 0
-    assert tokens(encoded.documents, encoded.out.with_name("short"), other).code == 0
-    ended = data(encoded.out, other, streams=encoded.out.parent / "streams")
+    assert tokens(encoded.documents, extended, other).code == 0
+    ended = call(["data", encoded.out, other], capsys)
     assert_one_sentence(ended.code, 3, ended.out, ended.err, "were made with different tokenizers")
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.faults.checks import Resize, assert_full
 from tests.faults.kill import assert_same, look, tree
 from tests.faults.launch import FULL, TRAIN, run
-from tests.faults.train_runs import fit, tokens
+from tests.faults.train_runs import begin_extend, fit, tokens
 
 pytestmark = pytest.mark.timeout(600 if FULL else 120)
 
@@ -34,6 +34,14 @@ def test_a_tokenizer_that_may_not_grow(tmp_path: Path, documents: Path, tokenize
     assert_full(fit(documents, out, file_bytes=file_bytes), out)
     assert fit(documents, out).code == 0
     assert_same(out, tree(tokenizer))
+
+
+def test_an_extension_that_may_not_grow(tmp_path: Path, documents: Path, tokenizer: Path, extended: Path) -> None:
+    out = tmp_path / "run"
+    setup = replace(TRAIN, file_bytes=12_000)
+    assert_full(begin_extend(tokenizer, documents, out, setup=setup).result(), out)
+    assert begin_extend(tokenizer, documents, out).result().code == 0
+    assert_same(out, tree(extended))
 
 
 def test_old_outputs_stay(tmp_path: Path, documents: Path, tokenizer: Path, shards: Path) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tests.faults.kill import assert_same, tree
-from tests.faults.launch import FULL, TRAIN, Command
+from tests.faults.launch import FULL, TRAIN, Command, run
 from tests.faults.lines import BAD_LINES, GOOD_LINES, lines_with_faults
-from tests.faults.train_runs import begin_extend, begin_fit, begin_tokens, data, fit, tokens
+from tests.faults.train_runs import begin_extend, begin_fit, begin_tokens, fit, tokens
 from train.shards import open_shards
 
 pytestmark = pytest.mark.timeout(600 if FULL else 120)
@@ -84,21 +84,25 @@ def test_too_many_bad_lines(tmp_path: Path, hostile: Path, tokenizer: Path, most
     assert len(open_shards(out)) == GOOD_LINES  # all the same finished
 
 
-def test_same_call_twice_and_one_worker(
-    tmp_path: Path, documents: Path, tokenizer: Path, shards: Path, extended: Path
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("command", ["fit", "extend", "tokens"])
+def test_same_call_with_other_workers(
+    request: pytest.FixtureRequest, tmp_path: Path, documents: Path, tokenizer: Path, command: str, workers: str
 ) -> None:
-    for workers in ("1", "2"):
-        assert fit(documents, tmp_path / f"fit{workers}", "--workers", workers).code == 0
-        assert_same(tmp_path / f"fit{workers}", tree(tokenizer))
-        assert tokens(documents, tokenizer, tmp_path / f"tokens{workers}", "--workers", workers).code == 0
-        assert_same(tmp_path / f"tokens{workers}", tree(shards))
-        command = begin_extend(tokenizer, documents, tmp_path / f"extend{workers}", "--workers", workers)
-        assert command.result().code == 0
-        assert_same(tmp_path / f"extend{workers}", tree(extended))
+    out = tmp_path / "run"
+    if command == "tokens":
+        started = begin_tokens(documents, tokenizer, out, "--workers", workers)
+    elif command == "fit":
+        started = begin_fit(documents, out, "--workers", workers)
+    else:
+        started = begin_extend(tokenizer, documents, out, "--workers", workers)
+    assert started.result().code == 0
+    whole = {"fit": "tokenizer", "extend": "extended", "tokens": "shards"}[command]
+    assert_same(out, tree(request.getfixturevalue(whole)))
 
 
 def test_hash_seeds(tmp_path: Path, documents: Path, tokenizer: Path, shards: Path) -> None:
-    """Real starts: a forked one has the seed of what it was forked from."""
+    """Real starts, against forks of a process with a seed of its own."""
     started: list[tuple[Command, Path, Path]] = []
     for seed in ("0", "1", "2") if FULL else ("0", "1"):
         setup = replace(TRAIN, env=(("PYTHONHASHSEED", seed),))
@@ -115,17 +119,17 @@ def test_hash_seeds(tmp_path: Path, documents: Path, tokenizer: Path, shards: Pa
         assert_same(out, tree(whole))
 
 
-def test_the_data_are_the_same_in_any_process(tmp_path: Path, shards: Path) -> None:
-    """The order of rows is no file; its hash is what a checkpoint keeps."""
-    call = (shards, "--seq-len", "128", "--seed", "3", "--json", "-q")
-    found = [json.loads(data(*call, streams=tmp_path).out)["sha256"] for _ in range(2)]
-    assert found[0] == found[1]
-    other = json.loads(data(*call[:-3], "4", "--json", "-q", streams=tmp_path).out)["sha256"]
-    assert other != found[0]
+def test_the_order_of_rows_depends_on_its_seed_alone(tmp_path: Path, shards: Path) -> None:
+    """It is no file; its hash is what a checkpoint keeps."""
+    found = []
+    for seed in ("3", "3", "4"):
+        ended = run(["data", shards, "--seq-len", "128", "--seed", seed, "--json", "-q"], tmp_path, TRAIN)
+        found.append(json.loads(ended.out)["sha256"])
+    assert found[0] == found[1] != found[2]
 
 
-def test_ids_are_those_of_another_start(shards: Path) -> None:
-    """No id beyond the vocabulary, none lost between the documents."""
+def test_no_id_is_lost(shards: Path) -> None:
+    """No id beyond the vocabulary, and none between the documents."""
     opened = open_shards(shards)
     ids = np.concatenate([opened.tokens(number) for number in range(len(opened))])
     assert ids.max() < opened.vocab_size

@@ -2,13 +2,17 @@
 
 import io
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
+import pytest
 
+from runkit.console import run_app
 from tests.faults.launch import TRAIN, Command, Ended, Setup, start
 from tests.faults.texts import text, write_jsonl
+from train import cli
 
 VOCAB = 700
 
@@ -59,6 +63,7 @@ def tokens(documents: Path, tokenizer: Path, out: Path, *more: str | Path, file_
     return begin_tokens(documents, tokenizer, out, *more, setup=replace(TRAIN, file_bytes=file_bytes)).result()
 
 
-def data(*words: str | Path, streams: Path) -> Ended:
-    """`train data` to its end."""
-    return start(["data", *words], streams, TRAIN).result()
+def call(words: Sequence[str | Path], capsys: pytest.CaptureFixture[str]) -> Ended:
+    """In this process, by the script's own way; for what writes nothing, so that a hundred calls take 2 s."""
+    code = run_app(cli.app, [str(word) for word in words])
+    return Ended(code, *capsys.readouterr())
