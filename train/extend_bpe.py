@@ -28,7 +28,6 @@ from train.tokenizer_hf import byte_letters
 
 _HAN: Final = re.compile(f"[{HAN_CLASS}]")
 _LETTER: Final = {byte: letter for letter, byte in byte_letters().items()}
-_SPACE: Final = _LETTER[0x20]
 _BATCH: Final = 4096
 
 
@@ -73,7 +72,7 @@ class ByteLevelBase:
         for word, count in words.items():
             text = normalizer.normalize_str(word) if normalizer else word
             for letters, _ in pre_tokenizer.pre_tokenize_str(text):
-                raw = bytes(self._letters[letter] for letter in letters.removeprefix(_SPACE))
+                raw = bytes(self._letters[letter] for letter in letters)
                 part = raw.decode("utf-8", "replace")
                 if is_addable(part):
                     found[part] += count

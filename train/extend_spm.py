@@ -47,9 +47,10 @@ class SentencePieceBase:
             if len(unit) == 1 and unit not in self.pieces:
                 candidates.add(Candidate(unit, unit, None, "character"))
         for first, second in with_parts(merges):
-            text = first + second
-            if text not in self.pieces and is_addable(text) and len(text) <= longest:
-                candidates.add(Candidate(text, text, (first, second), "merge"))
+            piece = first + second
+            text = piece.replace(SPACE, " ")
+            if piece not in self.pieces and is_addable(text) and len(text) <= longest:
+                candidates.add(Candidate(piece, text, (first, second), "merge"))
         return candidates
 
     def _cut(self, words: Mapping[str, int]) -> Cut:
@@ -89,7 +90,8 @@ class SentencePieceBase:
 
     def witnesses(self, candidate: Candidate) -> list[str]:
         """Texts of which one must be written with this piece."""
-        return [candidate.text]
+        # Behind a letter: the model may put a space before a text, which would be part of another piece.
+        return [f"a{candidate.text}"]
 
     def base_ids(self, candidate: Candidate, of: Mapping[str, Candidate]) -> list[int]:
         """How the base writes a piece, without the space that it puts in front of a text."""
