@@ -16,7 +16,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
-from typing import Final, TypeVar
+from multiprocessing.connection import Connection
+from typing import Final, TypeVar, cast
 
 from runkit.errors import EnvironmentFault
 
@@ -74,6 +75,40 @@ def in_processes(function: Callable[[T], R], tasks: Sequence[T], workers: int) -
         if not finished:
             _kill(pool)
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def in_child(function: Callable[[], R]) -> R:
+    """function(), run in a forked process that is killed when this one is interrupted.
+
+    For libraries that hear no signal while they work. What the function raises is raised here. EnvironmentFault: the
+    child died.
+    """
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_run_child, args=(function, theirs, os.getpid()))
+    with signals_held():
+        process.start()
+    try:
+        theirs.close()
+        raised, outcome = ours.recv()
+    except EOFError:
+        raise EnvironmentFault("A child process died (out of memory?); run the same command again.") from None
+    finally:
+        ours.close()
+        process.kill()
+        process.join()
+    if raised:
+        raise outcome
+    return cast(R, outcome)
+
+
+def _run_child(function: Callable[[], R], pipe: Connection, parent: int) -> None:
+    begin_worker(parent)
+    try:
+        outcome: tuple[bool, object] = False, function()
+    except Exception as error:
+        outcome = True, error
+    pipe.send(outcome)
 
 
 def _results(

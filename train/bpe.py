@@ -7,19 +7,20 @@ stay under its 4,192 bytes or are dropped in silence). Price: one table of all d
 each 1 byte of Chinese; big sets are sampled before.
 """
 
+import functools
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2 as model_pb2
 
-from runkit.console import Terminated
 from runkit.errors import InputError
 from runkit.language import HAN_CLASS
+from runkit.workers import in_child
 from train.pieces import SPACE
 
 # Han runs and runs of other letters, each with one sign or space before it; digits one by one; signs with the line
@@ -71,25 +72,22 @@ def learn(words: Mapping[str, int], merges: int, longest: int = 16) -> Learnt:
             characters[character] += count
     if not characters:
         raise InputError("There is no text to learn pieces from.")
+    # In a child: SentencePiece would keep a signal waiting until it is done, 20 s for 50 MB.
+    size = merges + len(characters) + 8  # and <unk>, <s>, </s>, the space, what it adds on its own
     model = model_pb2.ModelProto()
-    buffer = io.BytesIO()
-    rows = _Rows(words)
-    try:
-        _train(rows, buffer, merges + len(characters) + 8, longest)  # and <unk>, <s>, </s>, the space, what it adds
-    except RuntimeError:
-        if rows.stopped is not None:
-            raise rows.stopped from None
-        raise
-    model.ParseFromString(buffer.getvalue())
+    model.ParseFromString(in_child(functools.partial(_train, words, size, longest)))
     pieces = [entry.piece.replace(_TAB, "\t") for entry in model.pieces if entry.type == entry.NORMAL]
     made = [piece for piece in pieces if len(piece) > 1]
     ordered = sorted(characters, key=lambda character: (-characters[character], character))
     return Learnt(made[:merges], [SPACE if character == " " else character for character in ordered])
 
 
-def _train(rows: Iterable[str], model: io.BytesIO, size: int, longest: int) -> None:
+def _train(words: Mapping[str, int], size: int, longest: int) -> bytes:
+    """The model file that SentencePiece makes of `word<tab>count`; it sorts them itself."""
+    model = io.BytesIO()
+    rows = (f"{word.replace(chr(9), _TAB)}\t{count}" for word, count in words.items())
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(rows),
+        sentence_iterator=rows,
         model_writer=model,
         input_format="tsv",
         model_type="bpe",
@@ -107,19 +105,4 @@ def _train(rows: Iterable[str], model: io.BytesIO, size: int, longest: int) -> N
         num_threads=1,
         minloglevel=2,
     )
-
-
-class _Rows:
-    """`word<tab>count`. Unsorted: SentencePiece sorts itself, and in the order of the text it is a fifth faster."""
-
-    def __init__(self, words: Mapping[str, int]) -> None:
-        self._words = words
-        self.stopped: BaseException | None = None  # by Ctrl-C, of which SentencePiece makes an error of its own
-
-    def __iter__(self) -> Iterator[str]:
-        try:
-            for word, count in self._words.items():
-                yield f"{word.replace(chr(9), _TAB)}\t{count}"
-        except (KeyboardInterrupt, Terminated) as error:
-            self.stopped = error
-            raise
+    return model.getvalue()

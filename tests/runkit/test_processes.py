@@ -1,10 +1,12 @@
 """Results come as they finish, errors as they are, and no worker outlives its parent or its use."""
 
 import ctypes
+import functools
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 from runkit.errors import EnvironmentFault, InputError
-from runkit.workers import in_processes
+from runkit.workers import in_child, in_processes
 
 FORK = get_context("fork")
 PR_SET_CHILD_SUBREAPER = 36
@@ -120,7 +122,7 @@ def test_an_interrupted_consumer_leaves_no_worker(error: type[BaseException]) ->
 
 PARENT = """
 import os, signal, sys
-from runkit.workers import in_processes
+from runkit.workers import in_child, in_processes
 
 def task(number):
     if number == 0:
@@ -184,3 +186,40 @@ def test_signals_are_as_they_were_afterwards() -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     assert {result for _, result in in_processes(masked, range(4), 2)} == {(False, True)}
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+
+
+def test_a_child_gives_its_result_or_its_error() -> None:
+    assert in_child(lambda: {"pid": os.getpid()})["pid"] != os.getpid()
+    with pytest.raises(InputError, match="no text"):
+        in_child(functools.partial(_refuse, "no text"))
+
+
+def _refuse(reason: str) -> None:
+    raise InputError(reason)
+
+
+def test_a_child_that_dies_is_told() -> None:
+    with pytest.raises(EnvironmentFault, match="died"):
+        in_child(lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def test_a_child_ends_with_an_interrupted_parent() -> None:
+    """Ctrl-C while the child works: the parent hears it at once, and the child is gone."""
+    reading, writing = os.pipe()
+
+    def work() -> None:
+        os.write(writing, str(os.getpid()).encode())
+        signal.pause()
+
+    def interrupt() -> None:
+        pids.append(int(os.read(reading, 20)))
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    pids: list[int] = []
+    thread = threading.Thread(target=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        thread.start()
+        in_child(work)
+    thread.join()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
