@@ -6,16 +6,13 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from runkit.files import is_temp
 from tests.faults.kill import Killer, assert_same, holds_lock, look, tree
 from tests.faults.launch import FULL, Command, until
-from tests.faults.texts import sentence
 from tests.faults.train_runs import begin_extend, begin_fit, begin_tokens, tokens, write_documents
-from train.bpe import learn
 
 pytestmark = pytest.mark.timeout(3600 if FULL else 120)
 KILLS, SLOW_KILLS = (100, 20) if FULL else (4, 2)
@@ -118,26 +115,6 @@ def test_interrupted_at_random_moments(
             assert not [file for file in out.rglob("*") if is_temp(file.name)]
             landed += 1
         assert_same(out, wanted)
-
-
-class InterruptedWords(dict[str, int]):
-    """Ctrl-C comes when they are gone through the second time: SentencePiece does that, from C++."""
-
-    times = 0
-
-    def items(self) -> Any:
-        for number, item in enumerate(super().items()):
-            if self.times and number == 100:
-                signal.raise_signal(signal.SIGINT)
-            yield item
-        self.times += 1
-
-
-def test_interrupted_while_the_words_are_handed_over() -> None:
-    words = InterruptedWords({sentence(random.Random(seed)): 1 for seed in range(300)})
-    with pytest.raises(KeyboardInterrupt):
-        learn(words, 50)
-    assert words.times == 1
 
 
 @pytest.mark.parametrize("begin", ["tokens"], indirect=True)

@@ -124,7 +124,7 @@ def test_boxes_hold_the_whole_text(made: dict[str, Path], text: str, kind: str) 
     seen = look(tokenizer, text)
     assert [token for box in seen.boxes for token in box.tokens] == seen.tokens
     whole = "".join(box.text if box.text is not None else "\0lost" for box in seen.boxes)
-    assert whole.removeprefix(" ") == text.removeprefix(" ") if kind == "spm" else whole == text
+    assert whole == (" " + text if kind == "spm" and text else text)
     for box in seen.boxes:  # nothing is joined that could stand alone
         if len(box.tokens) > 1:
             starts = [b"".join(token.data for token in box.tokens[:end]) for end in range(1, len(box.tokens))]
