@@ -16,10 +16,10 @@ setup: .venv/installed
 
 demo: setup
 	$(BIN)/corpus clean examples/dump --out $(DEMO)/clean
-	$(BIN)/train tokenizer fit $(DEMO)/clean --vocab 2000 --out $(DEMO)/tokenizer
+	$(BIN)/train tokenizer fit $(DEMO)/clean --vocab 2000 -s held_out=0.1 --out $(DEMO)/tokenizer
 	$(BIN)/train tokenizer view $(DEMO)/tokenizer "今天天气不错，我们去吃饭。" --page $(DEMO)/view.html
 	$(BIN)/train tokens $(DEMO)/clean --tokenizer $(DEMO)/tokenizer --out $(DEMO)/tokens
-	$(BIN)/train data $(DEMO)/tokens --seq-len 256
+	$(BIN)/train data $(DEMO)/tokens --seq-len 256 -s held_out=0.1
 	@echo "Open $(DEMO)/clean/report.html, $(DEMO)/tokenizer/report.html, $(DEMO)/view.html and $(DEMO)/tokens/report.html."
 
 lint: setup
