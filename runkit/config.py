@@ -254,6 +254,8 @@ def _assign(node: Any, kind: Any, parts: list[str], value: Any, target: _Target)
         fields = {name: field for model in _models(kind) for name, field in model.model_fields.items()}
         if fields and head not in fields:
             raise UsageError(f"-s: {_unknown_key(*target, parts, list(fields))}")
+        if not fields and kind is not None and not _models(_item_annotation(kind)):
+            head, rest = ".".join(parts), []  # the keys of a plain mapping are names, which may hold dots
         places = [head]
         inner = fields[head].annotation if fields else _item_annotation(kind)
         if rest and node.get(head) is None:

@@ -20,7 +20,7 @@ from runkit.errors import InputError
 from runkit.fields import Fault, Fields, date_of, read_fields, reading, text_of, url_of
 from runkit.inputs import SHARD_BYTES, Found, Part, Plan, Shard, plan
 from runkit.jsonl import JsonLineError
-from runkit.records import Document, held_out, id_of, sampled
+from runkit.records import Document, held_out, id_of_text, sampled
 from runkit.source import Source, is_web, shown
 from runkit.streams import Stream, StreamError, pieces_of
 
@@ -125,7 +125,7 @@ def _document(item: Fields, part: Part, text_field: str) -> Document:
     if isinstance(own_id, int) and not isinstance(own_id, bool):
         own_id = str(own_id)
     return Document(
-        id=own_id if isinstance(own_id, str) and own_id else id_of(item.origin),
+        id=own_id if isinstance(own_id, str) and own_id else id_of_text(text),
         origin=item.origin,
         text=text,
         url=url_of(values),
@@ -174,7 +174,7 @@ def _piece(piece: bytes, offset: int, part: Part) -> Document | Fault:
     if "\0" in text:
         return Fault(part.name, offset + piece.index(0), None, "text.nul", "a NUL; run `corpus clean` on it first")
     origin = f"{part.name}#{offset}"
-    return Document(id_of(origin), origin, text, None, part.source, None, None, "{}")
+    return Document(id_of_text(text), origin, text, None, part.source, None, None, "{}")
 
 
 def cut_text(pieces: Iterable[bytes], most: int = TEXT_BYTES) -> Iterator[bytes]:

@@ -28,6 +28,11 @@ def id_of(origin: str) -> str:
     return hashlib.blake2b(origin.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
+def id_of_text(text: str) -> str:
+    """The id of a document that brings none: the same wherever the text lies, however the set is named and cut."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
 def held_out_hash(id: str) -> int:
     """What `held_out` compares, below 2^64; kept where the ids themselves are not at hand."""
     digest = hashlib.blake2b(id.encode("utf-8", "surrogatepass"), digest_size=8, person=b"held-out")

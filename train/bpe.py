@@ -31,13 +31,14 @@ _WORD: Final = re.compile(
     r"|\d| ?[^\w\s]+\n*|\s*\n+|[^\S\n]+(?=[^\S\n])|[^\S\n]|_+(?=_)|_"
 )
 LONGEST_WORD: Final = 200  # characters; a longer run is a blob, or Chinese without any punctuation
-# SentencePiece takes a tab for the end of the word; U+2581 is its space, NUL ends its strings.
-_UNFIT: Final = re.compile(f"[\0{SPACE}]")
+# SentencePiece takes a tab for the end of a word, so it gets a private sign for one; U+2581 is its space, and NUL ends
+# its strings.
 _TAB: Final = "\uf8fe"
+_UNFIT: Final = re.compile(f"[\0{SPACE}{_TAB}]")
 
 
 def pretokens(text: str) -> list[str]:
-    """The words of `text`, in order; joined they are the text, but that U+2581 and NUL end a word and are left out."""
+    """The words of `text`, in order; joined they are the text, but that U+2581, U+F8FE and NUL end a word."""
     return [word for part in _UNFIT.split(text) for word in _WORD.findall(part)]
 
 

@@ -126,8 +126,9 @@ def learn_merges(words: Mapping[str, int], cut: Cut, merges: int, longest: int) 
     for row, count in zip(cuts, words.values(), strict=True):
         for unit in row:
             units[unit] += count
-    private = iter(_FIRST_PRIVATE)  # the trainer merges characters, so a longer unit is written as one
-    signs = {unit: unit if len(unit) == 1 else chr(next(private)) for unit, _ in units.most_common()}
+    # The trainer merges characters, so a longer unit is written as one; so is a space, which it would change.
+    private = iter(_FIRST_PRIVATE)
+    signs = {unit: unit if len(unit) == 1 and unit != " " else chr(next(private)) for unit, _ in units.most_common()}
     back = {sign: unit for unit, sign in signs.items()}
     rows: Counter[str] = Counter()
     for row, count in zip(cuts, words.values(), strict=True):

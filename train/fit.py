@@ -30,11 +30,13 @@ from train.config import FitConfig
 from train.fit_output import fault_counts, measure, open_run, read_figures, tell_held_out, write_faults
 from train.fit_report import fit_report
 from train.model_file import new_model
+from train.pieces import Tokenizer
 from train.reading import Reading, Words, read_words
 from train.tokenizer import load
 
 MODEL = "tokenizer.model"
 RESERVED = 3 + 256  # <unk>, <s>, </s> and the bytes
+SMALL_BYTES = 1_000_000  # of text, below which all of it is the probe
 STEP = 50  # merges between two tries
 
 
@@ -97,6 +99,8 @@ def _fit(run: RunDir, config: FitConfig, words: Words, room: int) -> Mark:
     merges, characters = choose(learnt, words.probe, room)
     write_bytes(run.file(MODEL), new_model(config.special, merges, characters))
     tokenizer = load(run.path)
+    if words.size_bytes < SMALL_BYTES:
+        _tell_rare(tokenizer, words.probe, 3 + len(config.special) + 256, len(merges))
     outputs = {MODEL: tokenizer.sha256} | write_faults(run, "quarantine.jsonl", words.faults)
     data = {
         "tokenizer": {"sha256": tokenizer.sha256, "size": tokenizer.size, "kind": tokenizer.kind, "file": MODEL},
@@ -112,6 +116,16 @@ def _fit(run: RunDir, config: FitConfig, words: Words, room: int) -> Mark:
         "faults": fault_counts(words.faults),
     }
     return run.mark("tokenizer", outputs, data)
+
+
+def _tell_rare(tokenizer: Tokenizer, texts: Sequence[str], first: int, merges: int) -> None:
+    """Say when most merges are used once or never in the text that they were learnt from: it was learnt by heart."""
+    counts = np.zeros(tokenizer.size, np.int64)
+    for ids in tokenizer.encode_batch(texts):
+        counts += np.bincount(ids, minlength=len(counts))
+    rare = int((counts[first : first + merges] < 2).sum())
+    if 2 * rare > merges:
+        say(f"{rare:,} of {merges:,} merges occur once or never: give more text, or ask for fewer pieces with --vocab.")
 
 
 def choose(learnt: Learnt, probe: Sequence[str], room: int) -> tuple[list[str], list[str]]:

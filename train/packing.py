@@ -6,7 +6,7 @@ Where too many positions would stay empty, some rows are dissolved, and what sto
 the others. Trade-off: packing looks at all lengths at once, so what is shuffled for training is rows, not documents.
 Price: 0.5 s and 130 MB for a million documents, 4 s and 310 MB where a quarter of them must be cut. On 21,000 Chinese
 articles and poems, rows of 2,048 positions stay 0.02 % empty and no document is cut for it, where padding would leave
-65 % empty and cropping would lose 63 %.
+74 % empty and cropping would lose 50 %.
 """
 
 import hashlib

@@ -16,7 +16,9 @@ from train.tokenizer_spm import SentencePieceTokenizer
 
 NAMES: Final = ("tokenizer.model", "tokenizer.json", "vocab.txt")  # in a folder, the first that is there
 MAX_BYTES: Final = 256_000_000
-_EMBEDDINGS: Final = ("model.embed_tokens.weight", "embed_tokens.weight", "transformer.wte.weight")
+_EMBEDDINGS: Final = (
+    *("model.embed_tokens.weight", "embed_tokens.weight", "transformer.wte.weight", "tok_embeddings.weight"),
+)
 
 
 def load(path: Path | str) -> Tokenizer:
@@ -83,7 +85,10 @@ def _embedding_rows(folder: Path) -> int | None:
                 header = orjson.loads(stream.read(length))
             except orjson.JSONDecodeError as error:
                 raise InputError(f"{file} is no safetensors file: {error}.") from error
-        for name in _EMBEDDINGS:
-            if name in header:
-                return int(header[name]["shape"][0])
+        try:
+            found = [header[name]["shape"][0] for name in _EMBEDDINGS if name in header]
+        except (KeyError, IndexError, TypeError) as error:
+            raise InputError(f"{file} is no safetensors file: its header does not tell shapes.") from error
+        if found:
+            return int(found[0])
     return None

@@ -5,6 +5,7 @@ it; without that file the names that models use are looked up in the vocabulary.
 """
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,7 @@ import tokenizers  # the variable is read at import
 
 _BOS: Final = ("<s>", "<|begin_of_text|>", "<|startoftext|>", "<bos>", "[CLS]")
 _EOS: Final = ("</s>", "<|end_of_text|>", "<|endoftext|>", "<eos>", "[SEP]")
+_BYTE: Final = re.compile("<0x[0-9A-F]{2}>")
 _MAX_CONFIG_BYTES: Final = 16_000_000
 
 
@@ -110,7 +112,7 @@ class HuggingFaceTokenizer(Tokenizer):
 
 def _hexadecimal(piece: str) -> int | None:
     """The byte of `<0x0A>`."""
-    return int(piece[3:5], 16) if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">") else None
+    return int(piece[3:5], 16) if _BYTE.fullmatch(piece) else None
 
 
 def _kind(layout: dict[str, Any]) -> Kind:
@@ -130,7 +132,7 @@ def _from_json(path: Path) -> Any:
 def _wordpiece(path: Path) -> Any:
     """BERT's vocabulary: one piece a line, its number the line's."""
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8").removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no vocab.txt: it is not UTF-8.") from error
     if "[UNK]" not in lines:

@@ -88,8 +88,6 @@ def view(call: ViewCall) -> None:
 
 
 def _check(call: ViewCall) -> None:
-    if call.lang not in WORDS:
-        raise UsageError(f"--lang {call.lang} is not known; choose one of {', '.join(WORDS)}.")
     if not call.tokenizers:
         raise UsageError("No tokenizer was given; name a tokenizer's file, or a folder that holds one.")
     if call.text is not None and call.file is not None:
@@ -103,8 +101,6 @@ def _check(call: ViewCall) -> None:
             (value or "").encode()
         except UnicodeEncodeError as error:  # Python keeps bytes of the command line that are no UTF-8 as surrogates
             raise InputError(f"The {what} is not UTF-8.") from error
-    if call.limit < 1:
-        raise UsageError(f"--limit {call.limit} is less than 1.")
 
 
 def _subject(call: ViewCall) -> Subject:

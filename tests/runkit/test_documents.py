@@ -176,7 +176,7 @@ def test_fields_of_a_record_and_what_stands_in_for_them(tmp_path: Path) -> None:
     )
     documents, faults = read_all(path)
     starts = [0, *(n + 1 for n, byte in enumerate(path.read_bytes()) if byte == 10)]
-    ids = [hashlib.blake2b(f"zh.v1.jsonl#{start}".encode(), digest_size=12).hexdigest() for start in starts]
+    ids = [hashlib.blake2b(text.encode(), digest_size=12).hexdigest() for text in "一二三四"]
     assert faults == []
     assert [(d.id, d.source, d.url, d.language, d.date, d.meta) for d in documents] == [
         ("own", "书", "u", "zh", "2024", '{"a":2,"b":1}'),
@@ -263,8 +263,24 @@ def test_a_long_text_is_cut_and_nothing_is_lost(tmp_path: Path, suffix: str, mar
     assert offsets[0] == 0 and max(sizes) <= MB and len(sizes) == 6
     for document, start, size in zip(documents, offsets, sizes, strict=True):
         assert data[start : start + size].removeprefix(mark).decode() == document.text
-        digest = hashlib.blake2b(f"诗{suffix}#{start}".encode(), digest_size=12)
+        digest = hashlib.blake2b(document.text.encode(), digest_size=12)
         assert (document.id, document.source, document.meta) == (digest.hexdigest(), "诗", "{}")
+
+
+def test_what_has_no_id_is_held_out_the_same_however_the_set_is_named_and_cut(tmp_path: Path) -> None:
+    texts = [f"第{n}首" for n in range(400)]
+    (tmp_path / "in").mkdir()
+    members = [json.dumps({"text": text}).encode() + b"\n" for text in texts]
+    (tmp_path / "in" / "a.jsonl.gz").write_bytes(b"".join(map(gzip.compress, members)))
+    lines(tmp_path / "b.jsonl", *({"text": text} for text in texts))
+    found = []
+    for name, size in (("in", 8_000_000), ("in/a.jsonl.gz", 8_000_000), ("in", 2_000), ("b.jsonl", 1_000)):
+        plan = plan_documents([str(tmp_path / name)], shard_bytes=size)
+        documents = [item for shard in plan.shards for item in read_documents(shard) if isinstance(item, Document)]
+        assert len(documents) == 400
+        found.append({document.text for document in documents if held_out(document.id, 0.1)})
+    assert found[0] == found[1] == found[2] == found[3]
+    assert 20 < len(found[0]) < 60
 
 
 def test_a_text_of_one_megabyte_stays_whole(tmp_path: Path) -> None:

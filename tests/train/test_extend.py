@@ -44,7 +44,8 @@ Run = Callable[..., Path]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("extend")
-    rows = [{"id": f"zh{number}", "text": text, "source": "zh"} for number, text in enumerate(CHINESE)]
+    spaced = "\n用 Java 虚拟机 运行"  # words with a space before them are pieces too
+    rows = [{"id": f"zh{number}", "text": text + spaced, "source": "zh"} for number, text in enumerate(CHINESE)]
     rows += [{"id": f"en{number}", "text": f"{number} {ENGLISH * 3}", "source": "en"} for number in range(40)]
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     (out / "documents.jsonl").write_text("\n".join([*lines, '{"text": 3}']) + "\n", encoding="utf-8")
@@ -167,12 +168,13 @@ def test_other_languages_are_encoded_as_before(made: tuple[Path, Path]) -> None:
 def test_every_piece_is_emitted_for_its_own_text(made: tuple[Path, Path]) -> None:
     out = load(made[1])
     for row in added(made[1]):
-        texts = [row["text"]] if row["text"] else completions(out.piece_bytes[row["id"]])
+        # Alone and behind a letter: this base puts a space before a text, which may be part of another piece.
+        texts = [row["text"], f"a{row['text']}"] if row["text"] else completions(out.piece_bytes[row["id"]])
         assert any(row["id"] in out.encode(one).tolist() for one in texts), row
 
 
 def test_only_han_is_added(made: tuple[Path, Path]) -> None:
-    """A piece is Han characters with one full-width sign before them at most, or the first bytes of Han characters."""
+    """A piece is Han characters with a full-width sign or space before them at most, or first bytes of Han characters."""
     out = load(made[1])
     rows = [row for row in added(made[1]) if row["kind"] != "list"]
     assert rows
@@ -180,7 +182,11 @@ def test_only_han_is_added(made: tuple[Path, Path]) -> None:
         if row["text"] is None:
             assert all(is_han(ord(character)) for character in completions(out.piece_bytes[row["id"]]))
         else:
-            assert re.fullmatch(f"[\u3001-\u303f\uff01-\uff65]?[{HAN_CLASS}]+", row["text"]), row
+            assert re.fullmatch(f"[\u3001-\u303f\uff01-\uff65 ]?[{HAN_CLASS}]+", row["text"]), row
+
+
+def test_a_space_before_a_word_is_part_of_it(made: tuple[Path, Path]) -> None:
+    assert " 虚拟机" in {row["text"] for row in added(made[1])}
 
 
 def test_texts_come_back_and_are_shorter(made: tuple[Path, Path]) -> None:

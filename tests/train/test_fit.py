@@ -46,7 +46,7 @@ def summary(run: Path) -> dict[str, Any]:
 
 
 @settings(max_examples=300, deadline=None)
-@given(text=st.text(st.characters(blacklist_characters="\0\u2581", blacklist_categories=["Cs"])))
+@given(text=st.text(st.characters(blacklist_characters="\0\u2581\uf8fe", blacklist_categories=["Cs"])))
 def test_pretokens_lose_nothing(text: str) -> None:
     assert "".join(pretokens(text)) == text
 
@@ -245,3 +245,20 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, documents: Path, capsys: pytes
     fit(documents, "--out", tmp_path / "tok", "--dry-run", "--json")
     assert json.loads(capsys.readouterr().out)["shards"] == 1
     assert not (tmp_path / "tok").exists()
+
+
+def test_private_signs_are_text_like_any_other(tmp_path: Path) -> None:
+    """U+F8FE stands in for tabs while pieces are learnt."""
+    records = [{"id": str(n), "text": f"\uf8fe中文测试{n}\t\uf8fe\u2581词" + TEXTS[n]} for n in range(60)]
+    lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    (tmp_path / "made.jsonl").write_text(lines, encoding="utf-8")
+    fit(tmp_path / "made.jsonl", "--vocab", 300, "--out", tmp_path / "tok", "-s", "held_out=0")
+    tokenizer = load(tmp_path / "tok")
+    for record in records:
+        assert tokenizer.decode(tokenizer.encode(record["text"]).tolist()) == record["text"]
+
+
+def test_a_text_too_small_for_its_vocabulary_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_documents(tmp_path / "made.jsonl", 5)
+    fit(tmp_path / "made.jsonl", "--vocab", 700, "--out", tmp_path / "tok", "-s", "held_out=0")
+    assert "merges occur once or never" in capsys.readouterr().err

@@ -200,3 +200,19 @@ def test_a_model_with_a_smaller_embedding_is_refused_when_its_tokenizer_is_loade
     safetensors(tmp_path / "model.safetensors", "model.embed_tokens.weight", 100)
     with pytest.raises(InputError, match="more than the embedding's rows, 100"):
         load(tmp_path)
+
+
+def test_a_piece_that_is_a_line_separator_does_not_shift_the_others(tmp_path: Path) -> None:
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "\u2028", "\x85", "春"]
+    (tmp_path / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
+    tokenizer = load(tmp_path)
+    assert tokenizer.size == len(pieces)
+    assert tokenizer.find("春") == 6
+
+
+def test_a_safetensors_file_without_shapes(tmp_path: Path) -> None:
+    small_model(tmp_path)
+    header = json.dumps({"model.embed_tokens.weight": {"dtype": "F32"}}).encode()
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(InputError, match=r"model\.safetensors is no safetensors file"):
+        load(tmp_path)

@@ -330,8 +330,6 @@ def test_the_page_holds_every_id_and_runs_nothing(
         ({"text": ""}, UsageError, "text is empty"),
         ({"search": ""}, UsageError, "text of --search is empty"),
         ({"text": "a", "file": Path("b")}, UsageError, "give one of them"),
-        ({"text": "a", "lang": "fr"}, UsageError, "--lang fr"),
-        ({"text": "a", "limit": 0}, UsageError, "--limit 0"),
         ({"text": "a\udcff"}, InputError, "not UTF-8"),
         ({"file": Path("gone.txt")}, UsageError, "gone.txt"),
         ({"file": Path()}, UsageError, "no file"),
