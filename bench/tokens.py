@@ -11,6 +11,7 @@ nothing was learnt from. Medians over rounds, peers in turn with us. `--slow` ru
 import argparse
 import csv
 import json
+import random
 import statistics
 import subprocess
 import sys
@@ -26,8 +27,12 @@ HELD_OUT = 0.01
 
 
 def command(*words: object) -> dict:
-    """The JSON object of one of our commands."""
-    line = [sys.executable, "-m", "train", *map(str, words), "--json", "-q", "--workers", "1"]
+    """The JSON object of one of our commands, run by one process."""
+    return command_json(*words, "--workers", "1")
+
+
+def command_json(*words: object) -> dict:
+    line = [sys.executable, "-m", "train", *map(str, words), "--json", "-q"]
     done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT)
     if done.returncode:
         sys.exit(f"{' '.join(line)}: {done.stderr.strip()}")
@@ -102,12 +107,28 @@ def extension(call: argparse.Namespace, folder: Path) -> dict | None:
         with file.open(encoding="utf-8-sig", newline="") as rows:
             questions += [" ".join(row[1:6]) for row in list(csv.reader(rows))[1:]]
     characters = sum(map(len, questions))
-    figures = {}
+    figures: dict[str, float] = {}
     for name, path in (("before", call.base), ("after", folder / "more")):
         tokenizer = load(path)
         figures[name] = round(sum(map(len, tokenizer.encode_batch(questions))) / characters, 4)
         figures[f"{name}_size"] = tokenizer.size
+    before, after = load(call.base), load(folder / "more")
+    texts = json.loads((folder / "texts.json").read_text(encoding="utf-8"))["learn"]
+    lines = [line for text in texts for line in text.split("\n") if line]
+    lines = random.Random(0).sample(lines, min(3_000, len(lines)))
+    figures["lines"] = len(lines)
+    figures["lines_back"] = sum(after.decode(after.encode(line).tolist()) == line for line in lines)
+    if call.english.is_file():
+        pages = [json.loads(line)["text"] for line in call.english.read_text(encoding="utf-8").split("\n") if line]
+        ascii_only = [line for page in pages for line in page.split("\n") if len(line) > 40 and line.isascii()][:1_000]
+        figures["english"] = len(ascii_only)
+        figures["english_same"] = sum(before.encode(x).tolist() == after.encode(x).tolist() for x in ascii_only)
     return figures
+
+
+def packing(folder: Path) -> dict:
+    """Positions that stay empty, and what padding and cropping would cost on the same documents."""
+    return command_json("data", folder / "shards0")
 
 
 def median(rounds: list[dict]) -> dict:
@@ -119,6 +140,7 @@ def main() -> None:
     parser.add_argument("--texts", type=Path, default=DATA / "text-zh")
     parser.add_argument("--base", type=Path, help="a LLaMA-like tokenizer.model to extend")
     parser.add_argument("--mcq", type=Path, default=DATA / "mcq-zh")
+    parser.add_argument("--english", type=Path, default=DATA / "pages" / "en.jsonl")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--slow", action="store_true")
     parser.add_argument("--json", action="store_true")
@@ -132,6 +154,7 @@ def main() -> None:
         figures = {
             "fit": fits(call, texts, folder),
             "encode": encodings(call, texts, folder, size),
+            "packing": packing(folder),
             "extend": extension(call, folder),
         }
     if call.json:
@@ -145,10 +168,17 @@ def main() -> None:
     for name, row in figures["encode"].items():
         beside = f" {row['mb_per_cpu_second'] / bare['mb_per_cpu_second']:.2f} of sentencepiece" if bare else ""
         print(f"encode {name:<24} {row['mb_per_cpu_second']:.2f} MB a CPU second{beside}")
+    row = figures["packing"]
+    empty = 1 - row["positions"] / (row["rows"] * row["config"]["seq_len"])
+    print(f"pack   {row['rows']:,} rows, {empty:.3%} empty; padding would leave {row['padding_waste']:.1%} empty,")
+    print(f"       cropping would lose {row['cropping_loss']:.1%} of the tokens")
     if figures["extend"]:
         row = figures["extend"]
         sizes = f"{row['before_size']:,} to {row['after_size']:,}"
         print(f"extend {sizes}: {row['before']} to {row['after']} tokens a character")
+        print(f"extend {row['lines_back']:,} of {row['lines']:,} lines come back")
+        if "english" in row:
+            print(f"extend {row['english_same']:,} of {row['english']:,} English paragraphs are encoded as before")
     if not PEERS.exists():
         print("peers skipped: .venv-peers is missing; `make .venv-peers/installed` makes it")
 

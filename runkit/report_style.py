@@ -55,7 +55,7 @@ th:last-child, td:last-child { padding-right: 2px; }
 th.n { white-space: normal; }
 .w { width: 34%; min-width: 120px; }
 td small, .why { display: block; color: var(--soft); font-size: 13px; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr));
+.pair { display: grid; align-items: start; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr));
   gap: 6px 40px; }
 .bar { display: block; width: 100%; height: 12px; margin-top: 5px; border-radius: 2px;
   background: var(--chip); }
