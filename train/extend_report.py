@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from runkit.report import Column, Content, Figure, Html, figures, page, paragraph, percent, section, table
-from train.fit_report import chips
+from train.fit_report import chips, ratio
 
 SHOWN: Final = 120  # pieces in a list
 WORDS: Final[dict[str, dict[str, str]]] = {
@@ -138,7 +138,7 @@ def _measured(before: Mapping[str, Any], after: Mapping[str, Any], words: Mappin
     for kind in ("language", "source"):
         for name, old in before[f"by_{kind}"].items():
             new = after[f"by_{kind}"][name]
-            rates = ["–" if row["tokens_per_character"] is None else row["tokens_per_character"] for row in (old, new)]
+            rates = [ratio(row["tokens_per_character"]) for row in (old, new)]
             fewer = percent(old["tokens"] - new["tokens"], old["tokens"])
             share = percent(new["byte_tokens"], new["tokens"])
             rows.append([f"{words[kind]}: {name}", old["documents"], *rates, fewer, share])

@@ -128,7 +128,7 @@ def fit_report(tokenizer: Tokenizer, summary: Mapping[str, Any], lang: str) -> s
         head,
         _kinds(summary, words),
         measured(held_out, words),
-        _lengths(merges, words),
+        _lengths(merges, summary["pieces"]["characters"], words),
         _list(words["first"], words["first_note"], merges[:SHOWN], "first"),
         _list(words["last"], words["last_note"], merges[-SHOWN:], "last"),
         _list(words["longest"], words["longest_note"], sorted(merges, key=len, reverse=True)[:SHOWN], "longest"),
@@ -153,16 +153,18 @@ def measured(held_out: Mapping[str, Any], words: Mapping[str, str]) -> Html:
                 [
                     f"{words[kind]}: {name}",
                     *(row[key] for key in ("documents", "characters", "tokens")),
-                    *(
-                        "–" if row[key] is None else row[key]
-                        for key in ("characters_per_token", "tokens_per_character")
-                    ),
+                    *(ratio(row[key]) for key in ("characters_per_token", "tokens_per_character")),
                     percent(row["byte_tokens"], row["tokens"]),
                     row["lossy"],
                 ]
             )
     body = table(columns, rows) if rows else paragraph(words["nothing"])
     return section(words["measured"], body, name="held-out", note=words["measured_note"])
+
+
+def ratio(value: float | None) -> str:
+    """Three decimals, so that a column of them can be compared."""
+    return "–" if value is None else f"{value:.3f}"
 
 
 def chips(texts: Iterable[str]) -> Html:
@@ -190,8 +192,8 @@ def _kinds(summary: Mapping[str, Any], words: Mapping[str, str]) -> Html:
     return section(words["kinds"], table(columns, rows), name="kinds", note=words["kinds_note"])
 
 
-def _lengths(merges: Sequence[str], words: Mapping[str, str]) -> Html:
-    counts = Counter(map(len, merges))
+def _lengths(merges: Sequence[str], characters: int, words: Mapping[str, str]) -> Html:
+    counts = Counter({1: characters}) + Counter(map(len, merges))
     columns = [Column(words["characters_long"], numeric=True), Column(words["number"], numeric=True)]
     rows = [[length, counts[length]] for length in sorted(counts)]
     return section(words["lengths"], table(columns, rows), name="lengths")
