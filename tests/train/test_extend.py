@@ -174,7 +174,7 @@ def test_every_piece_is_emitted_for_its_own_text(made: tuple[Path, Path]) -> Non
 
 
 def test_only_han_is_added(made: tuple[Path, Path]) -> None:
-    """A piece is Han characters with a full-width sign or space before them at most, or first bytes of Han characters."""
+    """Han characters with a full-width sign or space before them at most, or the first bytes of Han characters."""
     out = load(made[1])
     rows = [row for row in added(made[1]) if row["kind"] != "list"]
     assert rows
