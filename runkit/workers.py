@@ -86,17 +86,18 @@ def in_child(function: Callable[[], R]) -> R:
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_run_child, args=(function, theirs, os.getpid()))
-    with signals_held():
-        process.start()
-    try:
+    try:  # a signal that was held while forking is raised at the end of the `with`
+        with signals_held():
+            process.start()
         theirs.close()
         raised, outcome = ours.recv()
     except EOFError:
         raise EnvironmentFault("A child process died (out of memory?); run the same command again.") from None
     finally:
         ours.close()
-        process.kill()
-        process.join()
+        if process.pid is not None:
+            process.kill()
+            process.join()
     if raised:
         raise outcome
     return cast(R, outcome)

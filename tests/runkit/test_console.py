@@ -21,15 +21,15 @@ APP = '''
 import os, signal, sys
 from typing import Annotated
 import typer
-from runkit import console as c
+from runkit import console as c, options as o
 from runkit.errors import InputError, TooManyFailures
 app = c.app("demo", "The demo.")
 
 @app.command()
 def clean(
-    out: c.Out, set: c.Set = None, limit: c.Limit = None, sample: c.Sample = None, workers: c.Workers = 1,
-    json: c.Json = False, quiet: c.Quiet = False, verbose: c.Verbose = 0, config: c.ConfigFile = None,
-    seed: c.Seed = 0, dry_run: c.DryRun = False,
+    out: o.Out, set: o.Set = None, limit: o.Limit = None, sample: o.Sample = None, workers: o.Workers = 1,
+    json: o.Json = False, quiet: o.Quiet = False, verbose: o.Verbose = 0, config: o.ConfigFile = None,
+    seed: o.Seed = 0, dry_run: o.DryRun = False,
 ) -> None:
     """Clean it."""
     if json:
@@ -37,7 +37,7 @@ def clean(
         c.emit_json({**given, "dry": dry_run, "key": os.environ.get("DEMO_API_KEY")})
 
 @app.command()
-def fail(how: str, verbose: c.Verbose = 0) -> None:
+def fail(how: str, verbose: o.Verbose = 0) -> None:
     """Fail in some way."""
     if how == "user": raise InputError("The file a.warc is cut; fetch it again.")
     if how == "failures": raise TooManyFailures("3 of 9 failed; raise --max-bad.")
