@@ -109,6 +109,39 @@ def write_json(path: Path | str, obj: object) -> None:
     write_bytes(path, orjson.dumps(obj, option=options))
 
 
+def append_bytes(path: Path | str, data: bytes, sync: bool = False) -> None:
+    """Add to the end of a file, for logs that grow by a line; only with `sync` it is on the disk before this returns.
+
+    The one exception to "whole or not at all": a power cut may leave half of a line, which a reader leaves out.
+    """
+    path = Path(path)
+    _refuse_special(path)
+    try:
+        _make_folder(path.parent)
+        with path.open("ab") as file:
+            file.write(data)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+    except OSError as error:
+        fault = disk_fault(error, path, path, len(data))
+        if fault is not None:
+            raise fault from error
+        raise
+
+
+def publish_folder(temp: Path, path: Path) -> None:
+    """Give a finished folder its name, so that a reader sees all of it or nothing; `path` must not be there.
+
+    The files in it were written by this module, so they are on the disk already.
+    """
+    try:
+        temp.rename(path)
+    except OSError as error:
+        raise EnvironmentFault(f"Cannot make {path}: {error.strerror}; use another folder.") from error
+    _fsync_folder(path.parent)
+
+
 def sha256_file(path: Path | str) -> str:
     """Hex sha256 of a file's bytes."""
     with Path(path).open("rb") as file:

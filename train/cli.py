@@ -3,7 +3,7 @@
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +12,8 @@ from runkit import console, options
 app = console.app("train", "From clean documents to a language model.")
 tokenizer_app = console.app("tokenizer", "Fit, extend and look at tokenizers.")
 app.add_typer(tokenizer_app, name="tokenizer")
+eval_app = console.app("eval", "Measure models.")
+app.add_typer(eval_app, name="eval")
 
 SETS = "Runs of `corpus clean`, parquet, JSON lines or text; files, folders, globs or URLs, each optionally NAME=PATH."
 Documents = Annotated[list[str], typer.Argument(metavar="DOCS...", help=SETS)]
@@ -22,6 +24,15 @@ Tok = Annotated[
         help="Tokenizer: a folder of `fit` or `extend`, a model's, tokenizer.model, tokenizer.json or vocab.txt.",
     ),
 ]
+Shards = Annotated[list[Path], typer.Argument(metavar="SHARDS...", help="Folders of `train tokens`.")]
+ModelPath = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="Run of `train pretrain`, a Hugging Face folder, or a .gguf file.")
+]
+NewFolder = Annotated[Path, typer.Option("--out", help="New or empty folder.")]
+Dtype = Annotated[
+    Literal["fp32", "bf16", "fp16"], typer.Option("--dtype", help="Of the weights in the file: fp32, bf16 or fp16.")
+]
+ShardGb = Annotated[float, typer.Option("--shard-gb", min=0.001, help="Largest file of weights, in GB.")]
 
 
 @app.callback()
@@ -209,7 +220,7 @@ def tokens(
 
 @app.command()
 def data(
-    shards: Annotated[list[Path], typer.Argument(metavar="SHARDS...", help="Folders of `train tokens`.")],
+    shards: Shards,
     tokens: Annotated[
         float | None, typer.Option("--tokens", min=1, help="Tokens to train on; one epoch of what runs out first.")
     ] = None,
@@ -233,6 +244,133 @@ def data(
     given = [f"{name}={value}" for name, value in flags.items() if value is not None]
     chosen = DataConfig.load(config, [*(settings or []), *given])
     show_data(DataCall(shards=shards, config=chosen, show=show, as_json=as_json, quiet=quiet))
+
+
+@app.command()
+def pretrain(
+    shards: Shards,
+    out: options.Out,
+    config: options.ConfigFile = None,
+    settings: options.Set = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Train a model from nothing; RUN/checkpoints holds folders that transformers loads.
+
+    The same command goes on where it was stopped, to the same bits on a CPU. configs/model-5m.yaml and its larger
+    neighbours are shapes to begin with; `train settings` lists what -s and --config take.
+    """
+    started = time.monotonic()
+    from train.pretrain_config import PretrainConfig
+
+    chosen = PretrainConfig.load(config, settings or [])  # before torch is imported, which takes 2 s
+    from train.pretrain import PretrainCall
+    from train.pretrain import pretrain as carry_out
+
+    carry_out(PretrainCall(shards=shards, out=out, config=chosen, as_json=as_json, quiet=quiet, started=started))
+
+
+@eval_app.command()
+def ppl(
+    model: ModelPath,
+    documents: Documents,
+    seq_len: Annotated[
+        int | None, typer.Option("--seq-len", min=2, help="Tokens in a window; the model's own.")
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option("--stride", min=1, help="Tokens between windows; half a window.")
+    ] = None,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Windows at a time.")] = 8,
+    held_out: Annotated[
+        float | None, typer.Option("--held-out", min=0, max=1, help="Only the documents kept from training, by share.")
+    ] = None,
+    text_field: Annotated[str, typer.Option("--text-field", help="Field or column that holds the text.")] = "text",
+    limit: options.Limit = None,
+    sample: options.Sample = None,
+    seed: options.Seed = 0,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+    max_bad: options.MaxBad = 1.0,
+) -> None:
+    """Perplexity and bits for each character and byte, which compare models of different tokenizers, by source."""
+    from train.evaluate import PplCall, eval_ppl
+
+    eval_ppl(
+        PplCall(
+            run=model,
+            documents=documents,
+            seq_len=seq_len,
+            stride=stride,
+            batch=batch,
+            text_field=text_field,
+            held_out=held_out,
+            limit=limit,
+            sample=sample,
+            seed=seed,
+            as_json=as_json,
+            quiet=quiet,
+            max_bad=max_bad,
+        )
+    )
+
+
+@eval_app.command()
+def mcq(
+    model: ModelPath,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="dev/, val/ and test/ with CSV files, as C-Eval's.")],
+    out: Annotated[Path | None, typer.Option("--out", help="New or empty folder for answers and figures.")] = None,
+    split: Annotated[Literal["dev", "val", "test"], typer.Option("--split", help="Which questions are asked.")] = "val",
+    shots: Annotated[int, typer.Option("--shots", min=0, help="Worked examples before each question.")] = 5,
+    wording: Annotated[Literal["zh", "en"], typer.Option("--prompt", help="Language of the prompt.")] = "zh",
+    subjects: Annotated[list[str] | None, typer.Option("--subjects", help="Only this subject; repeatable.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Questions of each subject.")] = None,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Questions at a time.")] = 16,
+    bos: Annotated[bool | None, typer.Option("--bos/--no-bos", help="Begin prompts with the begin token.")] = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Four-choice questions in C-Eval's layout, answered by the next-token logits of A, B, C and D."""
+    from train.mcq import McqCall, eval_mcq
+
+    eval_mcq(
+        McqCall(
+            run=model,
+            folder=folder,
+            out=out,
+            split=split,
+            shots=shots,
+            wording=wording,
+            subjects=tuple(subjects or ()),
+            limit=limit,
+            batch=batch,
+            bos=bos,
+            as_json=as_json,
+            quiet=quiet,
+        )
+    )
+
+
+@app.command(name="import")
+def import_(
+    source: ModelPath, out: NewFolder, dtype: Dtype = "fp32", shard_gb: ShardGb = 5.0, as_json: options.Json = False
+) -> None:
+    """Bring a Hugging Face folder or a GGUF file into the form that training goes on from."""
+    from train.convert import ConvertCall, import_model
+
+    import_model(ConvertCall(source=source, out=out, dtype=dtype, shard_gb=shard_gb, as_json=as_json))
+
+
+@app.command()
+def export(
+    source: ModelPath, out: NewFolder, dtype: Dtype = "fp32", shard_gb: ShardGb = 5.0, as_json: options.Json = False
+) -> None:
+    """Write a model as a folder that transformers, vLLM and SGLang load."""
+    from train.convert import ConvertCall, export_model
+
+    export_model(ConvertCall(source=source, out=out, dtype=dtype, shard_gb=shard_gb, as_json=as_json))
 
 
 @app.command()

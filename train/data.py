@@ -92,6 +92,12 @@ class Batch:
     positions: Int32  # within the piece, from 0; 0 where empty
 
 
+def joined(batches: Sequence[Batch]) -> Batch:
+    """The rows of several batches, one after another."""
+    columns = [(batch.inputs, batch.targets, batch.documents, batch.positions) for batch in batches]
+    return Batch(*(np.concatenate(parts) for parts in zip(*columns, strict=True)))
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Part of a document that stands in one row."""

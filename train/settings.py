@@ -6,12 +6,14 @@ from runkit.config import Config, describe
 from runkit.console import emit_json
 from runkit.settings import print_settings
 from train.config import DataConfig, ExtendConfig, FitConfig, TokensConfig
+from train.pretrain_config import PretrainConfig
 
 COMMANDS: Final[dict[str, type[Config]]] = {
     "train tokenizer fit": FitConfig,
     "train tokenizer extend": ExtendConfig,
     "train tokens": TokensConfig,
     "train data": DataConfig,
+    "train pretrain": PretrainConfig,
 }
 
 

@@ -6,6 +6,6 @@ from corpus.minhash import warm_kernels
 
 for name in ("corpus.run", "corpus.report"):
     import_module(name)
-for name in ("fit", "extend", "tokens", "data_view", "view"):
+for name in ("fit", "extend", "tokens", "data_view", "view", "pretrain"):
     import_module(f"train.{name}")
 warm_kernels()

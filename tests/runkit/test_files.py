@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 
 from runkit.errors import EnvironmentFault, UsageError
 from runkit.files import (
+    append_bytes,
     atomic_write,
     is_temp,
+    publish_folder,
     remove_stray_temps,
     safe_join,
     sha256_file,
@@ -212,6 +214,36 @@ def test_kill_at_any_moment_leaves_old_or_new(tmp_path: Path) -> None:
         stray += len(remove_stray_temps(tmp_path))
         assert [path.name for path in tmp_path.iterdir()] == ["t"]
     assert stray > 0  # else the kills missed the writing and the test shows nothing
+
+
+def test_what_is_appended_comes_behind_the_rest(tmp_path: Path) -> None:
+    log = tmp_path / "new" / "log"
+    for line in (b"1\n", b"", b"2\n"):
+        append_bytes(log, line, sync=True)
+    assert log.read_bytes() == b"1\n2\n"
+    with pytest.raises(UsageError, match="it is a folder"):
+        append_bytes(tmp_path, b"3")
+
+
+def test_appending_to_a_full_file_system_is_one_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        append_bytes(tmp_path / "log", bytes(2000))
+
+    assert in_child(work) == 4
+    assert "log: file too large (2,000 bytes to write" in capfd.readouterr().err
+
+
+def test_a_folder_appears_under_its_name_and_never_replaces_another(tmp_path: Path) -> None:
+    temp, final = tmp_path / ".making", tmp_path / "final"
+    write_text(temp / "deep/file", "x")
+    publish_folder(temp, final)
+    assert not temp.exists() and (final / "deep/file").read_text() == "x"
+    write_text(temp / "file", "y")
+    with pytest.raises(EnvironmentFault, match="Cannot make"):
+        publish_folder(temp, final)
+    assert (final / "deep/file").read_text() == "x"
 
 
 def test_stray_temps_are_found_deep_and_others_spared(tmp_path: Path) -> None:

@@ -1,0 +1,60 @@
+"""Cross-entropy without the logits of all positions at once.
+
+In: hidden states (N, D), the output matrix (V, D), targets (N,). Out: the summed loss, differentiable. A chunk of
+positions at a time gives logits, loss and both gradients, and its logits are dropped: 50,000 pieces and 8,192 positions
+take 1.6 GB of logits in fp32 otherwise, and twice that for their gradient. Price: gradients are computed in the forward
+pass even when nobody asks for them later (measuring uses `torch.no_grad`, where they are not).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+IGNORED = -100  # a target that does not count
+CHUNK_BYTES = 64_000_000  # of logits at a time
+
+
+class _ChunkedLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, scale: float, needed: bool) -> Tensor:
+        chunk = max(1, CHUNK_BYTES // (4 * weight.shape[0]))
+        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        grad_hidden = torch.empty_like(hidden) if needed else None
+        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if needed else None
+        for start in range(0, hidden.shape[0], chunk):
+            part = slice(start, start + chunk)
+            x, y = hidden[part], targets[part]
+            logits = (x @ weight.T).float()  # (n, V)
+            if not needed:
+                total += functional.cross_entropy(logits, y, ignore_index=IGNORED, reduction="sum")
+                continue
+            assert grad_hidden is not None and grad_weight is not None
+            kept = y != IGNORED
+            label = y.where(kept, 0)
+            top = logits.logsumexp(-1, keepdim=True)
+            total += ((top - logits.gather(1, label[:, None])).squeeze(1) * kept).sum()
+            slope = logits.sub_(top).exp_()  # softmax, in place
+            slope.scatter_add_(1, label[:, None], torch.full_like(top, -1.0))
+            slope = slope.mul_((kept * scale)[:, None]).to(hidden.dtype)
+            grad_hidden[part] = slope @ weight
+            grad_weight += slope.T @ x
+        if needed:
+            ctx.save_for_backward(grad_hidden, grad_weight.to(weight.dtype))  # type: ignore[union-attr]
+        return total * scale
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        grad_hidden, grad_weight = ctx.saved_tensors
+        return grad_hidden * slopes[0], grad_weight * slopes[0], None, None, None
+
+
+def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, scale: float = 1.0) -> Tensor:
+    """`scale` times the sum of −log p(target) over targets that are not `IGNORED`; a scalar in fp32.
+
+    hidden (N, D), weight (V, D), targets (N,).
+    """
+    # Inside of `forward` gradients are always off, so whether they are wanted is asked here.
+    wanted = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
+    return _ChunkedLoss.apply(hidden, weight, targets, scale, wanted)  # type: ignore[no-untyped-call]

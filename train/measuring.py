@@ -1,0 +1,51 @@
+"""What all measurements of a model have in common.
+
+In: a model's folder, rows of ids. Out: the model with its tokenizer, one tensor of the rows, and a sentence where model
+and tokenizer do not fit or the model gives no numbers. Price: rows are padded on the
+right, which costs the work of the empty places.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from runkit.errors import InputError, UsageError
+from train.convert import load_model
+from train.model import Model
+from train.pieces import Tokenizer
+
+
+def padded(rows: Sequence[NDArray[Any]], filling: int = 0) -> Tensor:
+    """(B, T) of int64. What stands behind a row's end is read by no position before it: attention is causal."""
+    found = np.full((len(rows), max(map(len, rows))), filling, np.int64)
+    for number, row in enumerate(rows):
+        found[number, : len(row)] = row
+    return torch.from_numpy(found)
+
+
+def load_measured(path: Path) -> tuple[Model, Tokenizer]:
+    """A model with its tokenizer, on the GPU if there is one. UsageError: there is no tokenizer."""
+    loaded = load_model(path)
+    if loaded.tokenizer is None:
+        raise UsageError(f"{path} holds a model but no tokenizer; put the one that belongs to it beside it.")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return loaded.model.to(device).eval(), loaded.tokenizer
+
+
+def check_vocab(model: Model, tokenizer: Tokenizer) -> None:
+    """InputError: an id of the tokenizer has no row in the model."""
+    if tokenizer.size > model.config.vocab:
+        raise InputError(
+            f"The tokenizer {tokenizer.path} has {tokenizer.size:,} ids, but the model only {model.config.vocab:,} "
+            "rows; give the tokenizer that belongs to it."
+        )
+
+
+def no_numbers() -> InputError:
+    """For probabilities that are infinite or undefined."""
+    return InputError("The model's probabilities are no numbers: its weights are damaged or too large.")
