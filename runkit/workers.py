@@ -25,6 +25,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _PR_SET_PDEATHSIG: Final = 1
+POLL_S: Final = 0.2
 _SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGTERM})
 
 
@@ -90,6 +91,8 @@ def in_child(function: Callable[[], R]) -> R:
         with signals_held():
             process.start()
         theirs.close()
+        while not ours.poll(POLL_S):  # a signal that comes just before a wait does not end it
+            pass
         raised, outcome = ours.recv()
     except EOFError:
         raise EnvironmentFault("A child process died (out of memory?); run the same command again.") from None
