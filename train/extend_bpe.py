@@ -47,7 +47,7 @@ class ByteLevelBase:
         if tokenizer.kind != "byte-level":
             raise InputError(f"{tokenizer.path} is not byte-level; give the tokenizer.model that it was made from.")
         self.vocabulary: dict[str, int] = model["vocab"]
-        self.library = tokenizers.Tokenizer.from_file(str(tokenizer.path))
+        self.backend = tokenizers.Tokenizer.from_file(str(tokenizer.path))
         self._letters = byte_letters()
 
     def find_candidates(self, words: Mapping[str, int], listed: Sequence[str], room: int, longest: int) -> Candidates:
@@ -67,7 +67,7 @@ class ByteLevelBase:
 
     def _pretokens(self, words: Mapping[str, int]) -> Counter[str]:
         """What the base's normalizer and pre-tokenizer make of the words, as far as it is Han."""
-        normalizer, pre_tokenizer = self.library.normalizer, self.library.pre_tokenizer
+        normalizer, pre_tokenizer = self.backend.normalizer, self.backend.pre_tokenizer
         found: Counter[str] = Counter()
         for word, count in words.items():
             text = normalizer.normalize_str(word) if normalizer else word

@@ -39,20 +39,20 @@ class HuggingFaceTokenizer(Tokenizer):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.library = _wordpiece(path) if path.suffix == ".txt" else _from_json(path)
-        self.library.encode_special_tokens = True
-        self.library.no_truncation()
-        self.library.no_padding()
-        vocabulary = self.library.get_vocab(with_added_tokens=True)
+        self.backend = _wordpiece(path) if path.suffix == ".txt" else _from_json(path)
+        self.backend.encode_special_tokens = True
+        self.backend.no_truncation()
+        self.backend.no_padding()
+        vocabulary = self.backend.get_vocab(with_added_tokens=True)
         self.size = max(vocabulary.values(), default=-1) + 1
         self._pieces = [""] * self.size
         for piece, number in vocabulary.items():
             self._pieces[number] = piece
         self._ids: dict[str, int] = vocabulary
-        added = self.library.get_added_tokens_decoder()
+        added = self.backend.get_added_tokens_decoder()
         self._specials = {number for number, token in added.items() if token.special}
         self._added = {number for number, token in added.items() if not token.special}
-        layout = orjson.loads(self.library.to_str())
+        layout = orjson.loads(self.backend.to_str())
         self.kind = _kind(layout)
         self.strips_space = self.kind == "metaspace" and b'"Strip"' in orjson.dumps(layout.get("decoder"))
         self._letters = byte_letters()
@@ -73,7 +73,7 @@ class HuggingFaceTokenizer(Tokenizer):
         return special
 
     def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
-        found = self.library.encode_batch_fast(list(texts), add_special_tokens=False)
+        found = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(entry.ids, np.int32) for entry in found]
 
     def piece(self, number: int) -> str:
@@ -94,7 +94,7 @@ class HuggingFaceTokenizer(Tokenizer):
         return number in self._added
 
     def places(self, text: str) -> list[tuple[int, int]]:
-        return list(self.library.encode(text, add_special_tokens=False).offsets)
+        return list(self.backend.encode(text, add_special_tokens=False).offsets)
 
     def bytes_of(self, number: int) -> bytes:
         if number in self._specials:

@@ -140,7 +140,7 @@ def test_unknown_words_of_bert_show_what_was_lost(made: dict[str, Path]) -> None
     text = "Hello 中龘国  Zebra\nworld"
     tokenizer = load(made["bert"])
     assert isinstance(tokenizer, HuggingFaceTokenizer)
-    truth = tokenizer.library.encode(text, add_special_tokens=False)
+    truth = tokenizer.backend.encode(text, add_special_tokens=False)
     tokens, boxes = cut(tokenizer, text)
     assert [token.piece for token in tokens] == truth.tokens
     spans = [text[start:end] for start, end in truth.offsets]
