@@ -25,7 +25,7 @@ from runkit.files import publish_folder, sha256_file, write_bytes
 from train.hf_config import config_json
 from train.model import Model
 from train.optim import Optimizers
-from train.pieces import Tokenizer
+from train.pieces import Special
 
 FOLDER: Final = "checkpoints"
 FORMAT: Final = 1
@@ -106,8 +106,9 @@ def newest(run: Path) -> tuple[Path | None, list[str]]:
 class Checkpoints:
     """Saves and loads the checkpoints of one run, whose lock the caller holds."""
 
-    def __init__(self, run: Path, keep: int, tokenizer: Tokenizer) -> None:
-        self.run, self.keep, self.tokenizer = run, keep, tokenizer
+    def __init__(self, run: Path, keep: int, special: Special, files: Mapping[str, bytes]) -> None:
+        """`files` by name, those of the tokenizer, are written beside the weights."""
+        self.run, self.keep, self.special, self.files = run, keep, special, files
 
     def save(self, state: State, model: Model, optimizers: Optimizers) -> Path:
         """Write a checkpoint, then remove the oldest; returns its folder. EnvironmentFault: the disk is full."""
@@ -146,11 +147,8 @@ class Checkpoints:
         return State(**orjson.loads((checkpoint / STATE).read_bytes()))
 
     def _small_files(self, state: State, model: Model) -> dict[str, bytes]:
-        file, special = self.tokenizer.path, self.tokenizer.special
-        beside = [file, file.with_name("tokenizer_config.json")]
-        copies = {path.name: path.read_bytes() for path in beside if path.is_file()}
-        config = config_json(model.config, special.bos, special.eos)
-        return {**copies, "config.json": orjson.dumps(config, option=_OPTIONS), STATE: _json(asdict(state))}
+        config = config_json(model.config, self.special.bos, self.special.eos)
+        return {**self.files, "config.json": _json(config), STATE: _json(asdict(state))}
 
     def _remove_old(self, step: int) -> None:
         """Newer ones than the one just written were damaged, or the run would have gone on from there."""

@@ -27,24 +27,13 @@ from train.model_config import ModelConfig
 from train.model_json import read_config
 from train.model_weights import fill, read_weights, weights_of, write_weights
 from train.pieces import Special, Tokenizer
-from train.tokenizer import NAMES, check_sizes
+from train.tokenizer import NAMES, check_sizes, files_in
 from train.tokenizer import load as load_tokenizer
 from train.tokenizer_json import as_json
 
 DTYPES: Final[Mapping[str, torch.dtype]] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 Dtype = Literal["fp32", "bf16", "fp16"]
 CONFIG: Final = "config.json"
-# Beside the weights; whatever of these a folder has is taken along.
-TOKENIZER_FILES: Final = (
-    *NAMES,
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-    "generation_config.json",
-)
 
 _QWEN2_ALONE: Final = (
     "AutoTokenizer of transformers 5 takes Qwen2's own tokenizer for every qwen2 model, whatever the folder says; "
@@ -83,7 +72,7 @@ def load_model(path: Path | str, dtype: torch.dtype = torch.float32) -> Loaded:
         return _load_gguf(path, dtype)
     folder = checkpoint_folder(path)
     config = read_config(folder / CONFIG)
-    files = {name: (folder / name).read_bytes() for name in TOKENIZER_FILES if (folder / name).is_file()}
+    files = files_in(folder)
     has_tokenizer = any(name in files for name in NAMES)
     tokenizer = load_tokenizer(folder) if has_tokenizer else None
     model = read_weights(folder, config, dtype)

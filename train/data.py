@@ -226,9 +226,23 @@ def held_out_documents(documents: Documents, share: float) -> Int64:
 
 def held_out_rows(documents: Documents, config: DataConfig) -> Rows:
     """Rows of all held-out documents, in the order in which they were packed; there may be none."""
+    return _rows_of(documents, held_out_documents(documents, config.held_out), config)
+
+
+def held_out_by_source(documents: Documents, config: DataConfig) -> dict[str, Rows]:
+    """The same, of each source that has some by itself."""
     held_out = held_out_documents(documents, config.held_out)
-    layout = pack(documents.length[held_out] - 1, config.seq_len, config.waste)
-    return Rows(documents, replace(layout, document=held_out[layout.document]), config.seq_len)
+    numbers = documents.source[held_out]
+    return {
+        source: _rows_of(documents, held_out[numbers == number], config)
+        for number, source in enumerate(documents.sources)
+        if (numbers == number).any()
+    }
+
+
+def _rows_of(documents: Documents, chosen: Int64, config: DataConfig) -> Rows:
+    layout = pack(documents.length[chosen] - 1, config.seq_len, config.waste)
+    return Rows(documents, replace(layout, document=chosen[layout.document]), config.seq_len)
 
 
 def _draw(documents: Documents, config: DataConfig) -> tuple[Int64, list[DrawnSource], list[str]]:

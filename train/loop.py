@@ -11,7 +11,7 @@ import signal
 import statistics
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -55,7 +55,7 @@ class Training:
     config: LoopConfig
     steps: int
     batches: Callable[[int], Sequence[Batch]]  # the parts of a step, counted from 0
-    held_out: Sequence[Batch]
+    held_out: Mapping[str, Sequence[Batch]]  # by source
     data_sha256: str
     checkpoints: Checkpoints
     on_step: Callable[[dict[str, Any]], None]  # is given each line of the metrics
@@ -99,7 +99,7 @@ class _Loop:
                 step = self.state.step
                 last = step == self.training.steps
                 if self.training.held_out and (last or step % self.config.eval_every == 0):
-                    row["held_out_loss"] = self._measure()
+                    row |= self._measure()
                 append_bytes(self.training.run / METRICS, orjson.dumps(row) + b"\n")
                 self.training.on_step(row)
                 if last or signals.received is not None or step % self.config.checkpoint_every == 0:
@@ -179,11 +179,14 @@ class _Loop:
             return cross_entropy(hidden.flatten(0, 1), self.model.lm_head.weight, targets.flatten(), scale)
 
     @torch.no_grad()
-    def _measure(self) -> float:
-        """Mean loss over the targets of the held-out rows."""
-        batches = self.training.held_out
-        targets = sum(int((batch.targets != NO_TARGET).sum()) for batch in batches)
-        return sum(float(self._loss(batch, 1 / targets)) for batch in batches)
+    def _measure(self) -> dict[str, Any]:
+        """Mean loss over the targets of the held-out rows: of all, and by source."""
+        losses, counts = {}, {}
+        for source, batches in self.training.held_out.items():
+            counts[source] = sum(int((batch.targets != NO_TARGET).sum()) for batch in batches)
+            losses[source] = sum(float(self._loss(batch, 1 / counts[source])) for batch in batches)
+        whole = sum(losses[source] * counts[source] for source in losses) / sum(counts.values())
+        return {"held_out_loss": whole, "held_out": losses}
 
     def _check(self, loss: float, norm: float) -> None:
         """Diverged, after a checkpoint of the weights as they are, when this step would ruin them."""

@@ -20,13 +20,13 @@ from runkit.files import write_json
 from runkit.planned import keep_apart
 from runkit.rundir import RunDir, note_usage, usage
 from train.checkpoint import Checkpoints, State, folders
-from train.data import Batch, Documents, Rows, held_out_rows, joined, training_data
+from train.data import Batch, Documents, Rows, held_out_by_source, joined, training_data
 from train.loop import METRICS, Training, read_metrics, train
 from train.model import Model
 from train.optim import Optimizers
 from train.pretrain_config import PretrainConfig
 from train.shards import open_shards
-from train.tokenizer import load
+from train.tokenizer import files_in, load
 
 COMMAND: Final = "train pretrain"
 # What may be changed between two starts: none of it moves a weight.
@@ -87,7 +87,7 @@ def pretrain(call: PretrainCall) -> None:
                 batches=lambda step: _parts(rows, step * config.batch_rows, config.batch_rows, config),
                 held_out=_held_out(documents, config),
                 data_sha256=data_sha256,
-                checkpoints=Checkpoints(run.path, config.keep, tokenizer),
+                checkpoints=Checkpoints(run.path, config.keep, tokenizer.special, files_in(tokenizer.path.parent)),
                 on_step=_steps_to(advance),
             )
             state = train(training)
@@ -117,15 +117,19 @@ def _parts(rows: Rows, first: int, count: int, config: PretrainConfig) -> list[B
     return [rows.batch(start, min(size, first + count - start)) for start in range(first, first + count, size)]
 
 
-def _held_out(documents: Documents, config: PretrainConfig) -> Sequence[Batch]:
-    if config.eval_rows == 0:
-        return []
-    rows = held_out_rows(documents, config.data)
-    # Spread over all: packing puts long documents first, which are easier than short ones.
-    chosen = np.unique(np.linspace(0, len(rows) - 1, min(config.eval_rows, len(rows)), dtype=np.int64)).tolist()
-    size = config.micro_rows or config.batch_rows
-    parts = [[rows.batch(row, 1) for row in chosen[start : start + size]] for start in range(0, len(chosen), size)]
-    return [joined(part) for part in parts]
+def _held_out(documents: Documents, config: PretrainConfig) -> dict[str, list[Batch]]:
+    """Some held-out rows of each source, as many as its share of them."""
+    by_source = held_out_by_source(documents, config.data) if config.eval_rows else {}
+    every = sum(map(len, by_source.values()))
+    found = {}
+    for source, rows in by_source.items():
+        count = min(len(rows), max(1, round(config.eval_rows * len(rows) / every)))
+        # Spread over all: packing puts long documents first, which are easier than short ones.
+        chosen = np.unique(np.linspace(0, len(rows) - 1, count, dtype=np.int64)).tolist()
+        size = config.micro_rows or config.batch_rows
+        parts = [[rows.batch(row, 1) for row in chosen[start : start + size]] for start in range(0, len(chosen), size)]
+        found[source] = [joined(part) for part in parts]
+    return found
 
 
 def _new_model(config: PretrainConfig) -> Model:

@@ -12,6 +12,21 @@ from train.optim_config import OptimConfig
 Count = Annotated[int, Field(ge=1)]
 
 
+class LoraConfig(Config):
+    """Low-rank adapters beside matrices that stay as they are (arXiv:2106.09685)."""
+
+    rank: Annotated[int, Field(ge=1, le=4096)] = 16
+    """Width of the adapters."""
+    alpha: Annotated[float, Field(gt=0)] = 32.0
+    """Their product is scaled by alpha / rank."""
+    targets: list[Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]] = Field(
+        ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"], min_length=1
+    )
+    """Which matrices of the blocks have them."""
+    embeddings: bool = False
+    """Train the embedding and the output matrix too, as is needed for new pieces."""
+
+
 class LoopConfig(Config):
     """What every training loop needs, whatever its data are."""
 
@@ -42,6 +57,18 @@ class LoopConfig(Config):
     """Of the CPU; unset: one for each core. Another number gives other roundings."""
     compile: Literal["auto", "on", "off"] = "auto"
     """torch.compile; auto: on a GPU only."""
+    train_only: Literal["all", "embeddings"] = "all"
+    """embeddings: the embedding and the output matrix, all else stays; the first stage for new pieces."""
+    lora: LoraConfig | None = None
+    """Train adapters instead of the weights; a checkpoint has them merged in, and beside by themselves."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """With several processes (torchrun): ddp: each has the whole model; fsdp: each has a part of every weight."""
+    prompts: list[str] = Field(["中国的首都是", "今天天气", "人工智能是", "从前有一座山，"])
+    """Beginnings that the model goes on from at each measurement, to be read in the report."""
+    prompt_tokens: Annotated[int, Field(ge=0, le=4096)] = 48
+    """Tokens for each of them; 0: none."""
+    tensorboard: bool = False
+    """Write RUN/tensorboard too; needs `pip install tensorboard`."""
     checkpointing: bool = False
     """Compute the blocks again in the backward pass: a third more time for a fraction of the memory."""
 
@@ -49,6 +76,8 @@ class LoopConfig(Config):
     def _rows_fit(self) -> Self:
         if self.micro_rows is not None and self.micro_rows > self.batch_rows:
             raise self.conflict("micro_rows", "batch_rows", "a part cannot have more rows than the step")
+        if self.lora is not None and self.train_only != "all":
+            raise self.conflict("train_only", "lora", "lora.embeddings trains adapters and embeddings together")
         return self
 
 

@@ -15,6 +15,17 @@ from train.tokenizer_hf import HuggingFaceTokenizer
 from train.tokenizer_spm import SentencePieceTokenizer
 
 NAMES: Final = ("tokenizer.model", "tokenizer.json", "vocab.txt")  # in a folder, the first that is there
+# What belongs to a tokenizer; whatever of these a folder has is taken along with a model.
+FILES: Final = (
+    *NAMES,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "generation_config.json",
+)
 MAX_BYTES: Final = 256_000_000
 _EMBEDDINGS: Final = (
     *("model.embed_tokens.weight", "embed_tokens.weight", "transformer.wte.weight", "tok_embeddings.weight"),
@@ -33,6 +44,11 @@ def load(path: Path | str) -> Tokenizer:
         raise InputError(f"{file} has no pieces; give a tokenizer that was fitted.")
     check_sizes(file.parent, tokenizer.size)
     return tokenizer
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """The files of the tokenizer in a folder, by name."""
+    return {name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()}
 
 
 def find_file(path: Path) -> Path:

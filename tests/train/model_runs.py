@@ -15,7 +15,7 @@ from train.model import Model
 from train.model_config import ModelConfig
 from train.optim import Optimizers
 from train.pretrain_config import LoopConfig
-from train.tokenizer import load
+from train.tokenizer import files_in, load
 
 VOCAB, LENGTH = 300, 24
 TINY: dict[str, Any] = {"vocab": VOCAB, "dim": 32, "layers": 2, "heads": 4, "kv_heads": 2, "seq_len": 64}
@@ -68,8 +68,8 @@ def training(
         config=chosen,
         steps=steps,
         batches=batches,
-        held_out=[rows(1000)],
+        held_out={"made up": [rows(1000)]},
         data_sha256="0" * 64,
-        checkpoints=Checkpoints(run, chosen.keep, load(tokenizer)),
+        checkpoints=Checkpoints(run, chosen.keep, load(tokenizer).special, files_in(tokenizer)),
         on_step=on_step,
     )
