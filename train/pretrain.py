@@ -6,7 +6,7 @@ same weights on a CPU. Price of a start: laying out the data, 1 s for a million 
 checkpoint, 1 s for each GB.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
