@@ -34,7 +34,7 @@ _SPECIAL = re.compile(
     "\ufffe\uffff\U000e0000-\U000e007f]"
 )
 _ELEMENTS = set(
-    "a b body caption code dd details div dl dt figcaption figure footer h1 h2 h3 header li line main nav p "  # noqa: SIM905
+    "a b body caption code dd details div dl dt figcaption figure footer g h1 h2 h3 header li line main nav p "  # noqa: SIM905
     "path pre rect section span summary svg table tbody td text th thead tr ul".split()
 )
 _ATTRIBUTES = set(

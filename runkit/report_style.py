@@ -1,16 +1,20 @@
 """The looks of every page that `runkit.report` builds: light and dark, wide and narrow, on paper.
 
-In: nothing. Out: one style sheet of 7 kB. Classes are those that the builder writes; colours are named once.
+In: nothing. Out: one style sheet of 9 kB. Classes are those that the builder writes; colours are named once.
 """
 
 STYLE = """
 :root { --ink: #1d2327; --soft: #5d676e; --line: #dfe3e6; --paper: #fbfbfa; --card: #fff; --kept: #2f7f79;
   --rejected: #c8714c; --lost: #efd9ce; --mark: #6b4bb3; --chip: #eef1f2;
-  --even: #dcebf8; --odd: #fbeccb; --bytes: #e9e0f8; }
+  --even: #dcebf8; --odd: #fbeccb; --bytes: #e9e0f8;
+  --s0: #2f7f79; --s1: #d0632f; --s2: #6b4bb3; --s3: #2a6fb8; --s4: #b08410; --s5: #b5387f; --s6: #5b7f23;
+  --s7: #737b82; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e3e6e8; --soft: #98a3aa; --line: #323a40;
   --paper: #16191c;
   --card: #1d2226; --kept: #58aaa2; --rejected: #d98a66; --lost: #4a352b; --mark: #b49af0;
-  --chip: #2a3137; --even: #1f3a52; --odd: #493c1c; --bytes: #3a2d59; } }
+  --chip: #2a3137; --even: #1f3a52; --odd: #493c1c; --bytes: #3a2d59;
+  --s0: #58aaa2; --s1: #e58f63; --s2: #b49af0; --s3: #6fa9e6; --s4: #d9b04c; --s5: #e07fb6; --s6: #9cc069;
+  --s7: #a3abb1; } }
 * { box-sizing: border-box; }
 html { scroll-behavior: smooth; }
 body { margin: 0 auto; padding: 0 24px 64px; max-width: 1180px; background: var(--paper); color: var(--ink);
@@ -78,6 +82,26 @@ figcaption code { display: block; color: var(--ink); font-size: 13.5px; }
 .histogram text.threshold { fill: var(--mark); paint-order: stroke; stroke: var(--card); stroke-width: 3px; }
 line.axis { stroke: var(--soft); stroke-width: .6; }
 line.threshold { stroke: var(--mark); stroke-width: 1.3; stroke-dasharray: 4 2; }
+.chart { width: 100%; height: auto; overflow: visible; }
+.chart text { font-size: 11.5px; fill: var(--soft); font-variant-numeric: tabular-nums; }
+.gridline { stroke: var(--line); stroke-width: .8; }
+.chart path, line:is(.s0, .s1, .s2, .s3, .s4, .s5, .s6, .s7) { fill: none; stroke-width: 1.6; stroke-linecap: round;
+  stroke-linejoin: round; }
+.chart .raw-line { stroke-width: .8; opacity: .38; }
+.chart .mark { stroke-width: 4.5; }
+.s0 { stroke: var(--s0); } .s1 { stroke: var(--s1); } .s2 { stroke: var(--s2); } .s3 { stroke: var(--s3); }
+.s4 { stroke: var(--s4); } .s5 { stroke: var(--s5); } .s6 { stroke: var(--s6); } .s7 { stroke: var(--s7); }
+.dashed { stroke-dasharray: 6 4; } .dotted { stroke-dasharray: 1 4; } .mark { stroke-dasharray: none; }
+.key .sign { width: 18px; }
+.strip { fill: transparent; } .box { fill: var(--card); stroke: var(--line); }
+.reading > :not(.strip) { visibility: hidden; pointer-events: none; }
+.reading:hover > * { visibility: visible; }
+.chart .reading text { fill: var(--ink); paint-order: stroke; stroke: var(--card); stroke-width: 3px; }
+figcaption b { color: var(--ink); font-size: 14px; }
+.charts { display: grid; align-items: stretch; gap: 14px; margin: 14px 0;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); }
+.written { white-space: pre-wrap; }
+.written b { margin-right: .15em; }
 summary { cursor: pointer; }
 .folded { margin: 8px 0; }
 .folded > summary { color: var(--kept); }
@@ -113,6 +137,7 @@ summary { cursor: pointer; }
 @media (max-width: 560px) { td.w, th.w { display: none; }
   th, td { padding-right: 8px; font-size: 13px; } th { font-size: 12px; }
   td:first-child { min-width: 116px; }
+  .chart text { font-size: 15px; }
   .funnel td.w, .funnel th.w { display: table-cell; min-width: 84px; } body { padding: 0 14px 40px;
   } h1 { font-size: 23px; margin-top: 24px; }
   .figures { grid-template-columns: 1fr 1fr; } .figures b { font-size: 20px; }

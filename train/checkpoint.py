@@ -9,8 +9,9 @@ file once in memory while it is written, and a second for each GB that is verifi
 import hashlib
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +23,9 @@ from torch import Tensor
 
 from runkit.errors import InputError
 from runkit.files import publish_folder, sha256_file, write_bytes
+from train.distributed import World, parted, whole
 from train.hf_config import config_json
+from train.lora import ADAPTER, ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapter, adapter_files, adapter_tensors, merged
 from train.model import Model
 from train.optim import Optimizers
 from train.pieces import Special
@@ -106,37 +109,43 @@ def newest(run: Path) -> tuple[Path | None, list[str]]:
 class Checkpoints:
     """Saves and loads the checkpoints of one run, whose lock the caller holds."""
 
-    def __init__(self, run: Path, keep: int, special: Special, files: Mapping[str, bytes]) -> None:
-        """`files` by name, those of the tokenizer, are written beside the weights."""
-        self.run, self.keep, self.special, self.files = run, keep, special, files
+    def __init__(
+        self, run: Path, keep: int, special: Special, files: Mapping[str, bytes], adapter: Adapter | None = None
+    ) -> None:
+        """`files` by name, those of the tokenizer, are written beside the weights.
 
-    def save(self, state: State, model: Model, optimizers: Optimizers) -> Path:
-        """Write a checkpoint, then remove the oldest; returns its folder. EnvironmentFault: the disk is full."""
-        final = self.run / FOLDER / f"step-{state.step:08}"
+        With an `adapter` the weights that are written have it merged in, and it lies in a folder by itself; only that
+        is loaded, into a model that has its base already.
+        """
+        self.run, self.keep, self.special, self.files, self.adapter = run, keep, special, files, adapter
+
+    def save(self, state: State, model: Model, optimizers: Optimizers, world: World) -> None:
+        """Write a checkpoint, then remove the oldest; all processes come here. EnvironmentFault: the disk is full."""
         temp = self.run / FOLDER / _TEMP
-        shutil.rmtree(temp, ignore_errors=True)
-        try:
-            sums = {name: _write(temp / name, data) for name, data in self._small_files(state, model).items()}
-            sums[WEIGHTS] = _write(temp / WEIGHTS, to_bytes(weights(model), {"format": "pt"}))
-            sums[OPTIMIZER] = _write(temp / OPTIMIZER, to_bytes(_on_cpu(optimizers.tensors())))
-            sums[RANDOM] = _write(temp / RANDOM, to_bytes(_random_states()))
-            _write(temp / MANIFEST, _manifest({"format": FORMAT, "step": state.step, "files": sums}))
-            if final.exists():  # damaged, or this step would not have been made again
-                shutil.rmtree(final)
-            publish_folder(temp, final)
-        except BaseException:
+        if world.main:
             shutil.rmtree(temp, ignore_errors=True)
+        sums: dict[str, str] = {}
+        try:
+            for name, data in self._contents(state, model, optimizers, world.main):
+                sums[name] = world.together(partial(_write, temp / name, data) if world.main else str)
+            world.together(lambda: self._publish(temp, state.step, sums) if world.main else None)
+        except BaseException:
+            if world.main:
+                shutil.rmtree(temp, ignore_errors=True)
             raise
-        self._remove_old(state.step)
-        return final
 
     def restore(self, checkpoint: Path, model: Model, optimizers: Optimizers) -> State:
         """Load a checkpoint that is whole. InputError: it is of another model."""
-        tensors = load_file(checkpoint / WEIGHTS)
-        if model.config.tied:
-            tensors[_TIED] = tensors["model.embed_tokens.weight"]
+        if self.adapter is not None:
+            tensors = adapter_tensors(model, load_file(checkpoint / ADAPTER / ADAPTER_WEIGHTS))
+        else:
+            tensors = load_file(checkpoint / WEIGHTS)
+            if model.config.tied:
+                tensors[_TIED] = tensors["model.embed_tokens.weight"]
+        own = model.state_dict()
+        tensors = {name: parted(value, own[name]) if name in own else value for name, value in tensors.items()}
         try:
-            model.load_state_dict(tensors)
+            model.load_state_dict(tensors, strict=self.adapter is None)
         except RuntimeError as error:
             raise InputError(f"{checkpoint / WEIGHTS} does not fit the model of the config; use its own.") from error
         optimizers.restore(load_file(checkpoint / OPTIMIZER))
@@ -146,9 +155,27 @@ class Checkpoints:
             torch.cuda.set_rng_state(random["cuda"])
         return State(**orjson.loads((checkpoint / STATE).read_bytes()))
 
-    def _small_files(self, state: State, model: Model) -> dict[str, bytes]:
+    def _contents(self, state: State, model: Model, optimizers: Optimizers, keep: bool) -> Iterator[tuple[str, bytes]]:
+        """Name and bytes of each file but the manifest; what is large is collected when its turn comes."""
         config = config_json(model.config, self.special.bos, self.special.eos)
-        return {**self.files, "config.json": _json(config), STATE: _json(asdict(state))}
+        yield from {**self.files, "config.json": _json(config), STATE: _json(asdict(state))}.items()
+        yield RANDOM, to_bytes(_random_states())
+        tensors = weights(model, keep)
+        if self.adapter is not None:
+            lora, names = self.adapter.config, (ADAPTER_WEIGHTS, ADAPTER_CONFIG)
+            written = adapter_files(tensors, lora, self.adapter.base_name) if keep else {}
+            yield from ((f"{ADAPTER}/{name}", written.get(name, b"")) for name in names)
+            tensors = merged(tensors, lora)
+        yield WEIGHTS, to_bytes(tensors, {"format": "pt"})
+        yield OPTIMIZER, to_bytes(_on_cpu(optimizers.tensors(), keep))
+
+    def _publish(self, temp: Path, step: int, sums: Mapping[str, str]) -> None:
+        _write(temp / MANIFEST, _manifest({"format": FORMAT, "step": step, "files": sums}))
+        final = self.run / FOLDER / f"step-{step:08}"
+        if final.exists():  # damaged, or this step would not have been made again
+            shutil.rmtree(final)
+        publish_folder(temp, final)
+        self._remove_old(step)
 
     def _remove_old(self, step: int) -> None:
         """Newer ones than the one just written were damaged, or the run would have gone on from there."""
@@ -157,14 +184,22 @@ class Checkpoints:
             shutil.rmtree(path)
 
 
-def weights(model: Model) -> dict[str, Tensor]:
-    """The weights under Hugging Face's names, on the CPU; a tied matrix once."""
+def weights(model: Model, keep: bool = True) -> dict[str, Tensor]:
+    """The weights under Hugging Face's names, on the CPU; a tied matrix once.
+
+    Under fsdp all processes come here; those that do not `keep` only give their parts.
+    """
     tensors: Mapping[str, Tensor] = model.state_dict()
-    return _on_cpu({name: value for name, value in tensors.items() if name != _TIED or not model.config.tied})
+    return _on_cpu({name: value for name, value in tensors.items() if name != _TIED or not model.config.tied}, keep)
 
 
-def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+def _on_cpu(tensors: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
+    found = {}
+    for name, value in tensors.items():  # one at a time, so that no GPU holds them all
+        full = whole(value.detach())
+        if keep:
+            found[name] = full.cpu().contiguous()
+    return found
 
 
 def _random_states() -> dict[str, Tensor]:

@@ -7,14 +7,13 @@ own when it is whole. Price: all weights are in memory twice while a folder is w
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import orjson
 import torch
-from torch import Tensor
 
 from runkit.console import emit_json, say
 from runkit.errors import InputError, UsageError
@@ -223,58 +222,3 @@ def _tokenizer_class(folder: Path) -> str:
     if (folder / "tokenizer.json").is_file():
         return "PreTrainedTokenizerFast"  # takes the file as it is
     return "BertTokenizer" if (folder / "vocab.txt").is_file() else "LlamaTokenizer"
-
-
-@torch.no_grad()
-def expand_embeddings(model: Model, added: Path) -> Model:
-    """A model with a row for each line of `added.jsonl` (`train tokenizer extend`), the mean of the rows `base_ids`.
-
-    Both matrices grow, a tied one once; rows stand at the `id` of their line, and rows that were only padding there are
-    replaced. All other weights are shared with `model`. InputError: the list and the model do not fit.
-    """
-    lines = _read_added(added)
-    rows = model.config.vocab
-    highest = max(number for number, _ in lines)
-    first = min(number for number, _ in lines)
-    if first > rows or any(base >= first for _, some in lines for base in some):
-        raise InputError(f"{added} begins at the id {first:,}, but the model has {rows:,} rows; it is of another base.")
-    config = model.config.model_copy(update={"vocab": max(rows, highest + 1)})
-    tensors: dict[str, Tensor] = dict(model.state_dict())
-    for name in ("model.embed_tokens.weight", "lm_head.weight"):
-        tensors[name] = _grown(tensors[name], lines, config.vocab)
-    with torch.device("meta"):
-        larger = Model(config)
-    larger.load_state_dict(tensors, assign=True)
-    if config.tied:
-        larger.lm_head.weight = larger.model.embed_tokens.weight
-    for name, buffer in model.named_buffers():
-        setattr(larger, name, buffer)
-    larger.checkpointing = model.checkpointing
-    return larger
-
-
-def _grown(matrix: Tensor, lines: Sequence[tuple[int, Sequence[int]]], vocab: int) -> Tensor:
-    grown = matrix.new_zeros((vocab, matrix.shape[1]))  # (V, D)
-    grown[: matrix.shape[0]] = matrix
-    for number, base in lines:
-        # In fp32: a mean of bf16 numbers loses bits at each of its steps.
-        grown[number] = matrix[list(base)].float().mean(0).to(matrix.dtype)
-    return grown
-
-
-def _read_added(added: Path) -> list[tuple[int, list[int]]]:
-    """(id, base_ids) of each line, ids one after another."""
-    try:
-        rows: Iterable[Any] = [orjson.loads(line) for line in added.read_bytes().splitlines()]
-        lines = [(int(row["id"]), [int(number) for number in row["base_ids"]]) for row in rows]
-    except OSError as error:
-        raise UsageError(
-            f"Cannot read {added}: {error.strerror}; give the added.jsonl of `train tokenizer extend`."
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:  # orjson's errors are ValueErrors
-        raise InputError(f"{added} is no list of added pieces: {error}.") from error
-    if not lines or any(not base or min(base) < 0 for _, base in lines):
-        raise InputError(f"{added} has no pieces, or one without base_ids.")
-    if [number for number, _ in lines] != list(range(lines[0][0], lines[0][0] + len(lines))):
-        raise InputError(f"The ids of {added} do not follow one another.")
-    return lines

@@ -211,6 +211,16 @@ def eval_ppl(call: PplCall) -> None:
 
     TooManyFailures: more records than `max_bad` allows were no documents.
     """
+    figures, faults = measure_ppl(call)
+    if call.as_json:
+        emit_json(figures)
+    if not (call.as_json and call.quiet):
+        _tell(figures)
+    tell_faults(call, figures, faults)
+
+
+def measure_ppl(call: PplCall) -> tuple[dict[str, Any], list[Fault]]:
+    """What `--json` prints, and the records that were no documents."""
     if call.held_out is not None and not 0 < call.held_out < 1:
         raise UsageError(f"--held-out {call.held_out:g} is not between 0 and 1; give the share used in training.")
     plan = plan_documents(call.documents)
@@ -221,14 +231,15 @@ def eval_ppl(call: PplCall) -> None:
     with progress("Measuring", quiet=call.quiet) as advance:
         documents = _told(islice(_chosen(plan, call, faults), call.limit), advance)
         found = perplexity(model, tokenizer, documents, seq_len, stride, call.batch)
-    figures = {"run": call.run, "tokenizer_sha256": tokenizer.sha256, "bad": len(faults)} | found.figures()
-    if call.as_json:
-        emit_json(figures)
-    if not (call.as_json and call.quiet):
-        _tell(figures)
+    shown = {"run": call.run, "tokenizer_sha256": tokenizer.sha256, "bad": len(faults)}
+    return shown | found.figures(), faults
+
+
+def tell_faults(call: PplCall, figures: dict[str, Any], faults: list[Fault]) -> None:
+    """Say what was no document. TooManyFailures: that were more than `max_bad` allows."""
     for fault in faults[:3]:
         say(f"Warning: {fault.name} at {fault.offset:,} is no document: {fault.reason} {fault.detail}".rstrip())
-    if len(faults) > call.max_bad * (len(faults) + found.whole.documents):
+    if len(faults) > call.max_bad * (len(faults) + figures["documents"]):
         raise TooManyFailures(f"{len(faults):,} records were bad, more than --max-bad {call.max_bad:g}; see above.")
 
 

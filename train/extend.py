@@ -23,6 +23,7 @@ from runkit.errors import InputError, UsageError
 from runkit.files import sha256_file, write_bytes, write_json, write_text
 from runkit.planned import keep_apart, tell_plan, tell_skipped
 from runkit.rundir import Mark, RunDir, note_usage, usage
+from train.added import ADDED
 from train.config import ExtendConfig
 from train.expansion import Base, Candidate, Candidates, all_pieces, choose
 from train.extend_bpe import ByteLevelBase
@@ -35,7 +36,6 @@ from train.tokenizer import load
 from train.word_list import WordList, read_word_list
 
 COPIED: Final = ("tokenizer_config.json", "special_tokens_map.json")
-ADDED: Final = "added.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,16 +13,18 @@ from torch import Tensor
 from torch.nn import functional
 
 IGNORED = -100  # a target that does not count
-CHUNK_BYTES = 64_000_000  # of logits at a time
+# Of logits at a time: on a CPU what caches hold (0.9 of the time of 64 MB), on a GPU products that are large enough.
+CHUNK_BYTES = {"cpu": 16_000_000, "cuda": 256_000_000}
 
 
 class _ChunkedLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, scale: float, needed: bool) -> Tensor:
-        chunk = max(1, CHUNK_BYTES // (4 * weight.shape[0]))
+        chunk = max(1, CHUNK_BYTES[hidden.device.type] // (4 * weight.shape[0]))
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         grad_hidden = torch.empty_like(hidden) if needed else None
-        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if needed else None
+        wanted = needed and ctx.needs_input_grad[1]
+        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if wanted else None
         for start in range(0, hidden.shape[0], chunk):
             part = slice(start, start + chunk)
             x, y = hidden[part], targets[part]
@@ -30,24 +32,25 @@ class _ChunkedLoss(torch.autograd.Function):
             if not needed:
                 total += functional.cross_entropy(logits, y, ignore_index=IGNORED, reduction="sum")
                 continue
-            assert grad_hidden is not None and grad_weight is not None
-            kept = y != IGNORED
-            label = y.where(kept, 0)
-            top = logits.logsumexp(-1, keepdim=True)
-            total += ((top - logits.gather(1, label[:, None])).squeeze(1) * kept).sum()
-            slope = logits.sub_(top).exp_()  # softmax, in place
-            slope.scatter_add_(1, label[:, None], torch.full_like(top, -1.0))
-            slope = slope.mul_((kept * scale)[:, None]).to(hidden.dtype)
-            grad_hidden[part] = slope @ weight
-            grad_weight += slope.T @ x
+            assert grad_hidden is not None
+            kept = (y != IGNORED)[:, None]  # (n, 1)
+            label = y[:, None].where(kept, 0)
+            logarithms = logits.log_softmax(-1)
+            total -= (logarithms.gather(1, label) * kept).sum()
+            slope = logarithms.exp_().scatter_add_(1, label, torch.full_like(label, -1.0, dtype=torch.float32))
+            slope = slope.to(hidden.dtype)
+            share = (kept * scale).to(hidden.dtype)  # on (n, D), a pass less over (n, V)
+            torch.mul(slope @ weight, share, out=grad_hidden[part])
+            if grad_weight is not None:
+                grad_weight += slope.T @ (x * share)
         if needed:
-            ctx.save_for_backward(grad_hidden, grad_weight.to(weight.dtype))  # type: ignore[union-attr]
+            ctx.save_for_backward(grad_hidden, None if grad_weight is None else grad_weight.to(weight.dtype))
         return total * scale
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
         grad_hidden, grad_weight = ctx.saved_tensors
-        return grad_hidden * slopes[0], grad_weight * slopes[0], None, None, None
+        return grad_hidden * slopes[0], None if grad_weight is None else grad_weight * slopes[0], None, None, None
 
 
 def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, scale: float = 1.0) -> Tensor:

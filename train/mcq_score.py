@@ -6,7 +6,8 @@ right, where causal attention never looks. Price: the memory of the shared keys 
 batch.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 import numpy as np
 import torch
@@ -15,6 +16,10 @@ from numpy.typing import NDArray
 from train.measuring import no_numbers, padded
 from train.model import Cache, Model
 from train.pieces import Ids
+
+# Positions at a time on a CPU. With SmolLM2-135M and prompts that share 350 ids a question takes 0.6 CPU seconds from
+# 150 to 640, and 0.7 at 1,280, where the copies of the shared keys and values no longer stay in the caches.
+CPU_POSITIONS: Final = 384
 
 
 def common_prefix(prompts: Sequence[Ids]) -> int:
@@ -27,6 +32,17 @@ def common_prefix(prompts: Sequence[Ids]) -> int:
     return length
 
 
+def parts(lengths: Sequence[int], most: int, device: torch.device) -> Iterator[slice]:
+    """Rows of these lengths, the shortest first, cut into batches of at most `most` rows."""
+    first = 0
+    while first < len(lengths):
+        end = min(first + most, len(lengths))
+        while device.type == "cpu" and end - first > 1 and (end - first) * lengths[end - 1] > CPU_POSITIONS:
+            end -= 1
+        yield slice(first, end)
+        first = end
+
+
 @torch.no_grad()
 def next_logprobs(
     model: Model,
@@ -37,7 +53,7 @@ def next_logprobs(
 ) -> NDArray[np.float64]:
     """ln p of each of `ids` behind each of `prompts`, (prompts, ids), among the whole vocabulary.
 
-    `batch` prompts at a time; `advance` hears how many are done. InputError: the model gives no numbers.
+    At most `batch` prompts at a time; `advance` hears how many are done. InputError: the model gives no numbers.
     """
     found = np.zeros((len(prompts), len(ids)), np.float64)
     if not prompts:
@@ -48,8 +64,8 @@ def next_logprobs(
     if start:
         model.hidden(torch.from_numpy(prompts[0][:start].astype(np.int64))[None].to(device), cache=shared)
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
-    for first in range(0, len(order), batch):
-        chosen = order[first : first + batch]
+    for part in parts([len(prompts[number]) - start for number in order], batch, device):
+        chosen = order[part]
         rows = [prompts[number][start:] for number in chosen]
         hidden = model.hidden(padded(rows).to(device), cache=_repeated(shared, len(rows)))  # (B, T, D)
         last = torch.tensor([len(row) - 1 for row in rows], device=device)

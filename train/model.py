@@ -11,13 +11,24 @@ count from the row's start, for attention only knows the distance.
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from train.attention import first_seen, packed_attention
 from train.model_config import ModelConfig, RopeScaling
+
+WHOLE = 1024  # longest rows of one text whose attention is computed by blocks on a CPU; longer ones PyTorch does faster
+
+
+class Seen(NamedTuple):
+    """Which positions a position sees; all that come before where both are None."""
+
+    first: Tensor | None  # (B, T) the first of them; the last is itself
+    mask: Tensor | None  # (B or 1, 1 or H, T, start + T), for what `first` cannot say or is not made for
 
 
 @dataclass(slots=True)
@@ -60,7 +71,7 @@ class Attention(nn.Module):
         self.k_norm = RMSNorm(self.width, config.norm_eps) if config.qk_norm else nn.Identity()
 
     def forward(
-        self, x: Tensor, angles: tuple[Tensor, Tensor] | None, mask: Tensor | None, cache: Cache | None, layer: int
+        self, x: Tensor, angles: tuple[Tensor, Tensor] | None, seen: Seen, cache: Cache | None, layer: int
     ) -> Tensor:
         rows, length, _ = x.shape
         q = self.q_norm(self.q_proj(x).view(rows, length, self.heads, self.width)).transpose(1, 2)  # (B, H, T, W)
@@ -75,10 +86,11 @@ class Attention(nn.Module):
             else:
                 cache.keys.append(k)
                 cache.values.append(v)
-        seen = functional.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=mask is None and length > 1, enable_gqa=self.heads != self.key_heads
-        )  # (B, H, T, W)
-        return self.o_proj(seen.transpose(1, 2).reshape(rows, length, self.heads * self.width))
+        if seen.first is not None:
+            found = packed_attention(q, k, v, seen.first)  # (B, T, H, W)
+        else:
+            found = _sdpa(q, k, v, seen.mask).transpose(1, 2)  # (B, T, H, W)
+        return self.o_proj(found.reshape(rows, length, self.heads * self.width))
 
 
 class FeedForward(nn.Module):
@@ -105,9 +117,9 @@ class Block(nn.Module):
         self.mlp = FeedForward(config)
 
     def forward(
-        self, x: Tensor, angles: tuple[Tensor, Tensor] | None, mask: Tensor | None, cache: Cache | None, layer: int
+        self, x: Tensor, angles: tuple[Tensor, Tensor] | None, seen: Seen, cache: Cache | None, layer: int
     ) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), angles, mask, cache, layer)  # (B, T, D)
+        x = x + self.self_attn(self.input_layernorm(x), angles, seen, cache, layer)  # (B, T, D)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -159,37 +171,53 @@ class Model(nn.Module):
         """
         start = cache.length if cache is not None else 0
         length = ids.shape[1]
-        mask = self._mask(documents, start, length, ids.device)
+        seen = self._seen(documents, start, length, ids)
         angles = None
         if self.config.position == "rope":
             angles = rotary_angles(self.frequencies, start, length, self.model.embed_tokens.weight.dtype)
         x = self.model.embed_tokens(ids)  # (B, T, D)
         for layer, block in enumerate(self.model.layers):
             if self.checkpointing and self.training:
-                x = checkpoint(block, x, angles, mask, None, layer, use_reentrant=False)
+                x = checkpoint(block, x, angles, seen, None, layer, use_reentrant=False)
             else:
-                x = block(x, angles, mask, cache, layer)
+                x = block(x, angles, seen, cache, layer)
         return self.model.norm(x)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(…, D) to (…, V)."""
         return self.lm_head(hidden)
 
-    def _mask(self, documents: Tensor | None, start: int, length: int, device: torch.device) -> Tensor | None:
-        """Which positions see which, (B or 1, 1, T, start + T); None: all that come before."""
+    def _seen(self, documents: Tensor | None, start: int, length: int, ids: Tensor) -> Seen:
+        """Which positions see which: all that come before, those of their own text, or nearer ones more (ALiBi)."""
         alibi = self.config.position == "alibi"
-        if documents is None and not alibi and (start == 0 or length == 1):
-            return None
-        here = torch.arange(start, start + length, device=device)
-        there = torch.arange(start + length, device=device)
+        first = None if documents is None else first_seen(documents)  # (B, T)
+        weight = self.model.embed_tokens.weight
+        plain = weight.device.type == "cpu" and weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+        if plain and not alibi and start == 0 and (first is not None or 1 < length <= WHOLE):
+            return Seen(first=torch.zeros_like(ids) if first is None else first, mask=None)
+        if first is None and not alibi and (start == 0 or length == 1):
+            return Seen(first=None, mask=None)
+        here = torch.arange(start, start + length, device=ids.device)
+        there = torch.arange(start + length, device=ids.device)
         seen = (here[:, None] >= there[None, :])[None, None]  # (1, 1, T, start + T)
-        if documents is not None:
-            seen = seen & (documents[:, None, :, None] == documents[:, None, None, :])
+        if first is not None:
+            seen = seen & (there >= first[:, None, :, None])  # (B, 1, T, T)
         if not alibi:
-            return seen
+            return Seen(first=None, mask=seen)
         distance = (there[None, :] - here[:, None]).to(self.slopes.dtype)  # ≤ 0 where seen
         bias = (self.slopes[:, None, None] * distance)[None]  # (1, H, T, start + T)
-        return bias.masked_fill(~seen, float("-inf")).to(self.model.embed_tokens.weight.dtype)
+        return Seen(None, bias.masked_fill(~seen, float("-inf")).to(weight.dtype))
+
+
+def _sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """PyTorch's attention, (B, H, T, W); q (B, H, T, W), k and v (B, K, start + T, W)."""
+    grouped = q.shape[1] != k.shape[1]
+    if grouped and mask is not None and q.device.type == "cuda":
+        # With a mask, the kernels that know shared heads leave only the one that keeps (B, H, T, T).
+        k, v = (part.repeat_interleave(q.shape[1] // k.shape[1], 1) for part in (k, v))
+        grouped = False
+    causal = mask is None and q.shape[2] > 1
+    return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=grouped)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from runkit.errors import InputError
+from train.distributed import parted, whole
 from train.optim_config import OptimConfig
 
 
@@ -44,7 +45,7 @@ class Optimizers:
         """Scale the gradient down to a norm of at most `limit`; returns its norm before, a scalar."""
         for part in self.parts:
             scaler.unscale_(part)
-        return nn.utils.clip_grad_norm_(self.weights, limit)
+        return whole(nn.utils.clip_grad_norm_(self.weights, limit))
 
     def step(self, scaler: GradScaler) -> None:
         """Move the weights; with fp16, a gradient that overflowed moves nothing and lowers the scale."""
@@ -59,7 +60,7 @@ class Optimizers:
             part.zero_grad(set_to_none=True)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The state, named "<what>/<weight>"; empty before the first step."""
+        """The state, named "<what>/<weight>"; empty before the first step. Under fsdp: this process' parts."""
         found = {}
         for part in self.parts:
             for weight, state in part.state.items():
@@ -80,7 +81,9 @@ class Optimizers:
             )
         for part in self.parts:
             ordered = [weight for group in part.param_groups for weight in group["params"]]
-            own = {number: states[self.names[weight]] for number, weight in enumerate(ordered)} if states else {}
+            own = {}
+            for number, weight in enumerate(ordered if states else []):
+                own[number] = {what: parted(value, weight) for what, value in states[self.names[weight]].items()}
             part.load_state_dict({"state": own, "param_groups": part.state_dict()["param_groups"]})
 
 

@@ -15,18 +15,19 @@ import numpy as np
 import torch
 
 from runkit.console import emit_json, progress, say
-from runkit.errors import InputError, UsageError
+from runkit.errors import InputError
 from runkit.files import write_json
 from runkit.planned import keep_apart
 from runkit.rundir import RunDir, note_usage, usage
 from train.checkpoint import Checkpoints, State, folders
 from train.data import Batch, Documents, Rows, held_out_by_source, joined, training_data
 from train.loop import METRICS, Training, read_metrics, train
-from train.model import Model
+from train.model_config import ModelConfig
 from train.optim import Optimizers
 from train.pretrain_config import PretrainConfig
 from train.shards import open_shards
-from train.tokenizer import files_in, load
+from train.start import first_model
+from train.tokenizer import load
 
 COMMAND: Final = "train pretrain"
 # What may be changed between two starts: none of it moves a weight.
@@ -53,11 +54,7 @@ def pretrain(call: PretrainCall) -> None:
         torch.set_num_threads(config.threads)
     documents = Documents([open_shards(path) for path in call.shards])
     tokenizer = load(documents.folders[0].tokenizer)
-    if documents.vocab_size > config.model.vocab:
-        raise UsageError(
-            f"model.vocab = {config.model.vocab:,} is smaller than the tokenizer of {call.shards[0]}, which has "
-            f"{documents.vocab_size:,} ids; raise model.vocab."
-        )
+    start = first_model(config, None, None, tokenizer, call.shards[0])
     rows, warnings = _rows(documents, config)
     steps = config.steps or len(rows) // config.batch_rows
     if steps * config.batch_rows > len(rows) or steps == 0:
@@ -74,9 +71,9 @@ def pretrain(call: PretrainCall) -> None:
     ]
     settings = config.model_dump(mode="json", exclude=_FREE)
     with RunDir.open(call.out, COMMAND, settings, inputs, {"torch": torch.__version__}) as run:
-        model = _new_model(config)
+        model = start.model.to("cuda" if torch.cuda.is_available() else "cpu")
         size = config.batch_rows * rows.seq_len
-        say(f"{config.model.parameters:,} parameters, {steps:,} steps of {size:,} positions.")
+        say(f"{model.config.parameters:,} parameters, {steps:,} steps of {size:,} positions.")
         with progress("Training", total=steps, unit="steps", quiet=call.quiet) as advance:
             training = Training(
                 run=run.path,
@@ -87,11 +84,11 @@ def pretrain(call: PretrainCall) -> None:
                 batches=lambda step: _parts(rows, step * config.batch_rows, config.batch_rows, config),
                 held_out=_held_out(documents, config),
                 data_sha256=data_sha256,
-                checkpoints=Checkpoints(run.path, config.keep, tokenizer.special, files_in(tokenizer.path.parent)),
+                checkpoints=Checkpoints(run.path, config.keep, start.special, start.files),
                 on_step=_steps_to(advance),
             )
             state = train(training)
-        summary = _summary(run.path, config, state)
+        summary = _summary(run.path, model.config, state)
         write_json(run.file("summary.json"), summary)
         spent = usage(call.started)
         note_usage(run, spent)
@@ -132,15 +129,6 @@ def _held_out(documents: Documents, config: PretrainConfig) -> dict[str, list[Ba
     return found
 
 
-def _new_model(config: PretrainConfig) -> Model:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = Model(config.model)
-    # On the CPU, so that the first weights are the same on every device.
-    model.initialize(torch.Generator().manual_seed(config.seed))
-    model.checkpointing = config.checkpointing
-    return model.to(device).train()
-
-
 def _steps_to(advance: Callable[..., None]) -> Callable[[dict[str, Any]], None]:
     """Moves the progress to the step of a line; the first one after a resume moves it past all earlier steps."""
     done = 0
@@ -153,10 +141,10 @@ def _steps_to(advance: Callable[..., None]) -> Callable[[dict[str, Any]], None]:
     return told
 
 
-def _summary(run: Path, config: PretrainConfig, state: State) -> dict[str, Any]:
+def _summary(run: Path, shape: ModelConfig, state: State) -> dict[str, Any]:
     measured = [row["held_out_loss"] for row in read_metrics(run / METRICS) if "held_out_loss" in row]
     return {
-        "parameters": config.model.parameters,
+        "parameters": shape.parameters,
         "steps": state.step,
         "tokens": state.tokens,
         "loss": state.losses[-1],

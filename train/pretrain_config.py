@@ -84,14 +84,14 @@ class LoopConfig(Config):
 class PretrainConfig(LoopConfig):
     """Settings of `train pretrain`."""
 
-    model: ModelConfig
-    """Shape of the model."""
+    model: ModelConfig | None = None
+    """Shape of the model; unset: that of --from."""
     data: DataConfig = DataConfig()
     """Which tokens are trained on."""
 
     @model_validator(mode="after")
     def _lengths_fit(self) -> Self:
-        if self.data.seq_len > self.model.seq_len:
+        if self.model is not None and self.data.seq_len > self.model.seq_len:
             raise ValueError(
                 f"`data.seq_len` = {self.data.seq_len} and `model.seq_len` = {self.model.seq_len}: rows cannot be "
                 "longer than what the model is made for"

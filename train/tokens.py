@@ -27,6 +27,7 @@ from runkit.planned import keep_apart, tell_plan, tell_skipped
 from runkit.records import Document, sampled
 from runkit.rundir import Mark, RunDir, note_usage, usage
 from runkit.workers import in_processes
+from train.added import ADDED
 from train.config import TokensConfig
 from train.encode import Encoder
 from train.fit_output import fault_counts, open_run, write_faults
@@ -134,8 +135,9 @@ def _encoder(file: Path, sha256: str) -> Encoder:
 
 
 def _tokenizer_files(file: Path) -> list[Path]:
-    config = file.with_name("tokenizer_config.json")
-    return [file, config] if config.is_file() else [file]
+    """All that is copied along: names of special tokens, and from which pieces an extended tokenizer was made."""
+    beside = [file.with_name(name) for name in ("tokenizer_config.json", ADDED)]
+    return [file, *(path for path in beside if path.is_file())]
 
 
 def _run_shards(job: Job, plan: Plan, reading: Reading) -> list[Mark]:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from runkit.errors import InputError, UsageError
 from tests.train.foreign_models import IDS, KINDS, LLAMA3, auto, close, logits, theirs
 from tests.train.making import TEXTS, small_model
-from train.convert import ConvertCall, Loaded, expand_embeddings, export_model, import_model, load_model, write_model
+from train.convert import ConvertCall, Loaded, export_model, import_model, load_model, write_model
 from train.model import Model
 from train.model_config import ModelConfig, RopeScaling
 from train.model_json import read_config
@@ -223,31 +223,3 @@ def test_a_tokenizer_with_more_ids_than_rows(tmp_path: Path) -> None:
     small_model(tmp_path)
     with pytest.raises(InputError, match="400 pieces, more than"):
         load_model(tmp_path)
-
-
-@pytest.mark.parametrize("tied", [True, False])
-def test_new_rows_are_the_mean_of_what_they_replace(tmp_path: Path, tied: bool) -> None:
-    model = own_model(tied=tied)
-    base = [[3, 5], [7], [10, 11, 399]]
-    lines = [{"id": 400 + row, "piece": "x", "text": "x", "base_ids": ids} for row, ids in enumerate(base)]
-    added = tmp_path / "added.jsonl"
-    added.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    larger = expand_embeddings(model, added)
-    assert larger.config == model.config.model_copy(update={"vocab": 403})
-    for grown, old in (
-        (larger.model.embed_tokens.weight, model.model.embed_tokens.weight),
-        (larger.lm_head.weight, model.lm_head.weight),
-    ):
-        assert torch.equal(grown[:400], old)
-        for row, ids in enumerate(base):
-            assert torch.allclose(grown[400 + row], sum((old[number] for number in ids), torch.zeros(32)) / len(ids))
-    assert (larger.lm_head.weight is larger.model.embed_tokens.weight) == tied
-    assert torch.allclose(logits(larger)[..., :400], logits(model), atol=1e-6)
-    assert all(weight.requires_grad for weight in larger.parameters())
-    lines[0]["base_ids"] = [400]
-    added.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    with pytest.raises(InputError, match="begins at the id 400, but the model has 400 rows"):
-        expand_embeddings(model, added)
-    added.write_text("{}\n")
-    with pytest.raises(InputError, match="no list of added pieces"):
-        expand_embeddings(model, added)

@@ -12,31 +12,18 @@ from hypothesis import strategies as st
 
 from runkit.errors import InputError, TooManyFailures, UsageError
 from runkit.records import Document, held_out
-from tests.train.making import TEXTS, byte_level, small_model
+from tests.train.making import TEXTS
 from tests.train.tiny import saved, tiny_llama
 from train.evaluate import PplCall, eval_ppl, perplexity, windows
 from train.model import Model
 from train.model_config import ModelConfig
 from train.pieces import Tokenizer
-from train.tokenizer import load
 
 torch.set_num_threads(1)
 
 
 def document(text: str, source: str = "web", id: str = "1") -> Document:
     return Document(id, f"file#{id}", text, None, source, None, None, "{}")
-
-
-@pytest.fixture(scope="module")
-def spm(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
-    """Has bos and eos."""
-    return load(small_model(tmp_path_factory.mktemp("spm"), 400))
-
-
-@pytest.fixture(scope="module")
-def bpe(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
-    """Has eos alone."""
-    return load(byte_level(tmp_path_factory.mktemp("bpe"), 400))
 
 
 @given(st.integers(0, 200), st.integers(1, 40), st.data())

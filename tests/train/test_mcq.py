@@ -1,6 +1,5 @@
 """Four-choice questions: the log-probabilities of transformers on the same prompts, and tables read strictly."""
 
-import csv
 import functools
 import math
 from pathlib import Path
@@ -10,32 +9,23 @@ import orjson
 import pytest
 import tokenizers
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runkit.errors import InputError, UsageError
-from tests.train.making import byte_level, small_model
+from tests.train.question_files import question, question_folder, write
 from tests.train.tiny import saved, tiny_llama
-from train.mcq import McqCall, eval_mcq
-from train.mcq_prompts import begin_id, find_letters
+from train.mcq import Exam, McqCall, answer, eval_mcq
+from train.mcq_prompts import Prompter, begin_id, find_letters
 from train.mcq_questions import Question, read_questions, subjects_in
-from train.mcq_score import common_prefix, next_logprobs
+from train.mcq_score import CPU_POSITIONS, common_prefix, next_logprobs, parts
 from train.mcq_subjects import CEVAL, subject_of
 from train.mcq_summary import Answered, summarise, wilson
+from train.model import Model
 from train.pieces import Tokenizer
 from train.tokenizer import load
 
 torch.set_num_threads(1)
-HEADER = ["id", "question", "A", "B", "C", "D", "answer"]
-
-
-@pytest.fixture(scope="module")
-def spm(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
-    """Has bos, and puts a space before a text."""
-    return load(small_model(tmp_path_factory.mktemp("spm"), 400))
-
-
-@pytest.fixture(scope="module")
-def bpe(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
-    return load(byte_level(tmp_path_factory.mktemp("bpe"), 400))
 
 
 @pytest.fixture(scope="module")
@@ -53,28 +43,9 @@ def spaced(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     return load(path)
 
 
-def write(folder: Path, split: str, subject: str, rows: list[list[str]], header: list[str] = HEADER) -> Path:
-    path = folder / split / f"{subject}_{split}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
-    return path
-
-
-def question(number: int, answer: str, length: int = 1) -> list[str]:
-    return [str(number), f"第{number}题：" + "水" * length, "甲", f"乙{number}", "丙", "丁" * length, answer]
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two subjects, of which C-Eval knows one; a test split without answers."""
-    place = tmp_path / "mcq"
-    for subject in ("high_school_physics", "journalism"):
-        write(place, "dev", subject, [[*question(50 + number, "ABCDA"[number]), "说明"] for number in range(5)],
-              [*HEADER, "explanation"])  # fmt: skip
-        write(place, "val", subject, [question(number, "DCBA"[number % 4], 1 + number * 3 % 20) for number in range(9)])
-    write(place, "test", "high_school_physics", [question(number, "")[:-1] for number in range(3)], HEADER[:-1])
-    return place
+    return question_folder(tmp_path / "mcq")
 
 
 def ask(call: McqCall, capfd: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -206,8 +177,72 @@ def test_a_split_without_answers_gives_a_submission(
     assert len(rows) == 2 and {row["choice"] for row in rows} <= set("ABCD")
     assert orjson.loads((tmp_path / "out" / "results.json").read_bytes())["all"]["accuracy"] is None
     assert "high_school_physics *" in capfd.readouterr().err
-    with pytest.raises(UsageError, match="empty"):
-        eval_mcq(call(out=tmp_path / "out"))
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "notes").touch()
+    with pytest.raises(InputError, match="no run directory"):
+        eval_mcq(call(out=tmp_path / "used"))
+
+
+def files_of(out: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+def test_a_stopped_evaluation_goes_on_without_asking_again(
+    folder: Path, tmp_path: Path, spm: Tokenizer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = saved(tmp_path / "run", tiny_llama(spm.size)[0], spm)
+    call = functools.partial(McqCall, run=run, folder=folder, shots=1, quiet=True)
+    eval_mcq(call(out=tmp_path / "whole"))
+    asked: list[str] = []
+    rest = ["journalism"]
+
+    def stopped(model: Model, prompter: Prompter, exam: Exam, *more: Any) -> list[Answered]:
+        asked.append(exam.name)
+        if exam.name in rest:
+            raise KeyboardInterrupt
+        return answer(model, prompter, exam, *more)
+
+    monkeypatch.setattr("train.mcq.answer", stopped)
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        eval_mcq(call(out=out))
+    assert asked == ["high_school_physics", "journalism"] and not (out / "results.json").exists()
+    rest.clear()
+    eval_mcq(call(out=out))
+    assert asked[2:] == ["journalism"]
+    assert files_of(out) == files_of(tmp_path / "whole")
+    eval_mcq(call(out=out))  # nothing is left to ask
+    assert len(asked) == 3
+    answers = out / "answers" / "journalism.jsonl"
+    answers.write_bytes(answers.read_bytes()[:-9])
+    capfd.readouterr()
+    eval_mcq(call(out=out))
+    assert asked[3:] == ["journalism"] and files_of(out) == files_of(tmp_path / "whole")
+    assert "was cut" in capfd.readouterr().err
+
+
+def test_answers_of_another_model_folder_or_setting_are_not_gone_on_with(
+    folder: Path, tmp_path: Path, spm: Tokenizer
+) -> None:
+    run = saved(tmp_path / "run", tiny_llama(spm.size)[0], spm)
+    out = tmp_path / "out"
+    call = functools.partial(McqCall, run=run, folder=folder, shots=1, limit=1, out=out, quiet=True)
+    eval_mcq(call())
+    before = files_of(out)
+    with pytest.raises(InputError, match="shots was 1, is now 0"):
+        eval_mcq(call(shots=0))
+    file = run / "model.safetensors"
+    weights = bytearray(file.read_bytes())
+    weights[-1] ^= 1
+    file.write_bytes(weights)
+    with pytest.raises(InputError, match=r"model\.safetensors has changed"):
+        eval_mcq(call())
+    weights[-1] ^= 1
+    file.write_bytes(weights)
+    write(folder, "val", "journalism", [question(1, "A")])
+    with pytest.raises(InputError, match=r"journalism_val\.csv has changed"):
+        eval_mcq(call())
+    assert files_of(out) == before
 
 
 def test_tables_are_read_as_csv(tmp_path: Path) -> None:
@@ -292,6 +327,18 @@ def test_the_shared_prefix_leaves_each_prompt_an_id(spm: Tokenizer) -> None:
         ours.lm_head.weight[5] = float("nan")
     with pytest.raises(InputError, match="no numbers"):
         next_logprobs(ours, [same], [5], 1)
+
+
+@given(st.lists(st.integers(1, 900), max_size=40), st.integers(1, 20))
+def test_batches_take_each_row_once_and_stay_small(lengths: list[int], most: int) -> None:
+    lengths.sort()
+    found = list(parts(lengths, most, torch.device("cpu")))
+    assert [row for part in found for row in range(len(lengths))[part]] == list(range(len(lengths)))
+    for part in found:
+        rows = lengths[part]
+        assert len(rows) == 1 or (len(rows) <= most and len(rows) * max(rows) <= CPU_POSITIONS)
+    on_gpu = list(parts(lengths, most, torch.device("cuda")))
+    assert [len(lengths[part]) for part in on_gpu[:-1]] == [most] * (len(on_gpu) - 1)
 
 
 def test_intervals_and_averages() -> None:
