@@ -1,37 +1,46 @@
-"""`train pretrain`: from token shards to a model, from nothing; the same command goes on where it was stopped.
+"""`train pretrain`: from token shards to a model, from nothing or from one that is there; the same command goes on.
 
-In: folders of token shards and a `PretrainConfig`. Out: a run directory with `checkpoints/`, whose newest folder
-transformers reads as it is, `metrics.jsonl` and `summary.json`. Same shards, config, seed and number of threads: the
-same weights on a CPU. Price of a start: laying out the data, 1 s for a million documents, and verifying the newest
-checkpoint, 1 s for each GB.
+In: folders of token shards, a `PretrainConfig`, maybe a model to begin with. Out: a run directory with `checkpoints/`,
+whose newest folder transformers reads as it is, `metrics.jsonl`, `summary.json` and `report.html`. Same shards, config,
+seed and number of threads: the same weights on a CPU. Started by torchrun, its processes share each step. Price of a
+start: laying out the data, 1 s for a million documents, and verifying the newest checkpoint, 1 s for each GB.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
 
-from runkit.console import emit_json, progress, say
+from runkit.console import emit_json, say
 from runkit.errors import InputError
 from runkit.files import write_json
 from runkit.planned import keep_apart
 from runkit.rundir import RunDir, note_usage, usage
 from train.checkpoint import Checkpoints, State, folders
 from train.data import Batch, Documents, Rows, held_out_by_source, joined, training_data
+from train.distributed import World, world
 from train.loop import METRICS, Training, read_metrics, train
+from train.lora import Adapter
 from train.model_config import ModelConfig
+from train.objective import placed
 from train.optim import Optimizers
+from train.pieces import Tokenizer
 from train.pretrain_config import PretrainConfig
+from train.probe import Choice, fixed, probe
+from train.samples import continue_texts
 from train.shards import open_shards
-from train.start import first_model
+from train.start import Start, first_model
 from train.tokenizer import load
+from train.watch import Watch
 
 COMMAND: Final = "train pretrain"
-# What may be changed between two starts: none of it moves a weight.
-_FREE: Final = {"keep", "checkpoint_every"}
+# What may be changed between two starts: none of it moves a weight, but for the order of summation.
+_FREE: Final = {"keep", "checkpoint_every", "parallel", "micro_rows", "prompts", "prompt_tokens", "tensorboard"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,20 +50,53 @@ class PretrainCall:
     shards: list[Path]
     out: Path
     config: PretrainConfig
+    source: Path | None = None  # a model to go on from
+    added: Path | None = None  # pieces that its tokenizer was extended by; unset: those beside the shards' tokenizer
     as_json: bool
     quiet: bool
+    lang: str = "en"
     started: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """All that is known before a file is written."""
+
+    documents: Documents
+    tokenizer: Tokenizer
+    rows: Rows
+    steps: int
+    start: Start
+    warnings: list[str]
+
+
 def pretrain(call: PretrainCall) -> None:
-    """Train to the end, or go on. Raises what `open_shards`, `training_data` and `train` raise."""
-    keep_apart(call.out, [str(path) for path in call.shards])
+    """Train to the end, or go on. Raises what `open_shards`, `training_data`, `first_model` and `train` raise."""
+    with world() as here:
+        prepared = here.together(lambda: _prepared(call, here))
+        for line in [*(f"Warning: {text}" for text in prepared.warnings), *prepared.start.told] if here.main else []:
+            say(line)
+        settings = call.config.model_dump(mode="json", exclude=_FREE)
+        opened = RunDir.open(call.out, COMMAND, settings, _inputs(prepared), {"torch": torch.__version__})
+        with here.held_by_main(opened) as run:
+            summary = _train(call, here, prepared, run.path)
+            if not here.main:
+                return
+            write_json(run.file("summary.json"), summary)
+            spent = usage(call.started)
+            note_usage(run, spent)
+    if call.as_json:
+        emit_json({**summary, **spent, "run": str(call.out)})
+    _tell(call, summary)
+
+
+def _prepared(call: PretrainCall, here: World) -> _Prepared:
     config = call.config
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    keep_apart(call.out, [str(path) for path in (*call.shards, *([call.source] if call.source else []))])
+    here.share(0, config.batch_rows)  # a step that cannot be shared is refused before anything is read
     documents = Documents([open_shards(path) for path in call.shards])
     tokenizer = load(documents.folders[0].tokenizer)
-    start = first_model(config, None, None, tokenizer, call.shards[0])
+    start = first_model(config, call.source, call.added, tokenizer, call.shards[0])
     rows, warnings = _rows(documents, config)
     steps = config.steps or len(rows) // config.batch_rows
     if steps * config.batch_rows > len(rows) or steps == 0:
@@ -62,39 +104,77 @@ def pretrain(call: PretrainCall) -> None:
             f"The data make {len(rows):,} rows of {rows.seq_len:,} positions, fewer than the "
             f"{max(1, steps) * config.batch_rows:,} that training takes; lower batch_rows or give more documents."
         )
-    for warning in warnings:
-        say(f"Warning: {warning}")
-    data_sha256 = rows.sha256
-    inputs = [
+    return _Prepared(documents, tokenizer, rows, steps, start, warnings)
+
+
+def _inputs(prepared: _Prepared) -> list[dict[str, Any]]:
+    """What the run is bound to: the shards, and the model that it goes on from."""
+    found: list[dict[str, Any]] = [
         {"name": f"shards {number}", "size": len(folder), "fingerprint": Documents([folder]).sha256}
-        for number, folder in enumerate(documents.folders)
+        for number, folder in enumerate(prepared.documents.folders)
     ]
-    settings = config.model_dump(mode="json", exclude=_FREE)
-    with RunDir.open(call.out, COMMAND, settings, inputs, {"torch": torch.__version__}) as run:
-        model = start.model.to("cuda" if torch.cuda.is_available() else "cpu")
+    start = prepared.start
+    if start.fingerprint is not None:
+        size = start.model.config.parameters
+        found.append({"name": "--from", "size": size, "fingerprint": start.fingerprint})
+    return found
+
+
+def _train(call: PretrainCall, here: World, prepared: _Prepared, run: Path) -> dict[str, Any]:
+    """All steps; returns the summary."""
+    rows, steps, start = prepared.rows, prepared.steps, prepared.start
+    shape = start.model.config
+    choice = _choice(call, here, prepared, run)
+    config = choice.applied(call.config)
+    model = placed(start.model, config, here)
+    if here.main:
         size = config.batch_rows * rows.seq_len
-        say(f"{model.config.parameters:,} parameters, {steps:,} steps of {size:,} positions.")
-        with progress("Training", total=steps, unit="steps", quiet=call.quiet) as advance:
-            training = Training(
-                run=run.path,
-                model=model,
-                optimizers=Optimizers(model, config.optim),
-                config=config,
-                steps=steps,
-                batches=lambda step: _parts(rows, step * config.batch_rows, config.batch_rows, config),
-                held_out=_held_out(documents, config),
-                data_sha256=data_sha256,
-                checkpoints=Checkpoints(run.path, config.keep, start.special, start.files),
-                on_step=_steps_to(advance),
-            )
+        say(f"{shape.parameters:,} parameters, {steps:,} steps of {size:,} positions.")
+    flops = shape.flops_per_token(rows.seq_len)
+    quiet = call.quiet or not here.main
+    adapter = Adapter(config.lora, str(call.source)) if config.lora is not None else None
+    with Watch(run, steps, config, flops, choice.peak_flops * here.size, quiet, call.lang) as watch:
+        training = Training(
+            run=run,
+            model=model,
+            optimizers=Optimizers(model, config.optim),
+            config=config,
+            steps=steps,
+            batches=lambda step: _parts(rows, *here.share(step * config.batch_rows, config.batch_rows), config),
+            held_out=_held_out(prepared.documents, config),
+            data_sha256=rows.sha256,
+            checkpoints=Checkpoints(run, config.keep, start.special, start.files, adapter),
+            on_step=watch.on_step,
+            sample=partial(
+                continue_texts, model, prepared.tokenizer, config.prompts, config.prompt_tokens, config.seed
+            ),
+            world=here,
+        )
+        about: dict[str, Any] = {"parameters": shape.parameters, "warnings": prepared.warnings}
+        with _reported(watch, about, here):
             state = train(training)
-        summary = _summary(run.path, model.config, state)
-        write_json(run.file("summary.json"), summary)
-        spent = usage(call.started)
-        note_usage(run, spent)
-    if call.as_json:
-        emit_json({**summary, **spent, "run": str(call.out)})
-    _tell(call, summary)
+            summary = _summary(run, shape, state) if here.main else {}
+            about |= summary
+    return summary
+
+
+@contextmanager
+def _reported(watch: Watch, about: dict[str, Any], here: World) -> Iterator[None]:
+    """The report is written whatever ends the training; a stopped run wants it most."""
+    try:
+        yield
+    finally:
+        if here.main:
+            watch.write_report(about)
+
+
+def _choice(call: PretrainCall, here: World, prepared: _Prepared, run: Path) -> Choice:
+    """How to compute; several processes must not wait for one that tries, so they go by rule."""
+    config = call.config
+    model = prepared.start.model.to(here.device)
+    if here.size > 1:
+        return fixed(model, config)
+    return probe(run, model, _parts(prepared.rows, 0, config.batch_rows, config), config, prepared.steps)
 
 
 def _rows(documents: Documents, config: PretrainConfig) -> tuple[Rows, list[str]]:
@@ -127,18 +207,6 @@ def _held_out(documents: Documents, config: PretrainConfig) -> dict[str, list[Ba
         parts = [[rows.batch(row, 1) for row in chosen[start : start + size]] for start in range(0, len(chosen), size)]
         found[source] = [joined(part) for part in parts]
     return found
-
-
-def _steps_to(advance: Callable[..., None]) -> Callable[[dict[str, Any]], None]:
-    """Moves the progress to the step of a line; the first one after a resume moves it past all earlier steps."""
-    done = 0
-
-    def told(row: dict[str, Any]) -> None:
-        nonlocal done
-        advance(row["step"] - done)
-        done = row["step"]
-
-    return told
 
 
 def _summary(run: Path, shape: ModelConfig, state: State) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 import torch
@@ -25,6 +25,7 @@ from train.model import Model
 from train.peak import matmul_peak
 from train.pretrain_config import LoopConfig
 
+Settings = TypeVar("Settings", bound=LoopConfig)
 FILE: Final = "probe.json"
 DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _POSITIONS: Final = 512  # of a row that is tried
@@ -45,7 +46,7 @@ class Choice:
     peak_flops: float  # FLOP/s of large matrix products so
     why: str  # a sentence for people
 
-    def applied(self, config: LoopConfig) -> LoopConfig:
+    def applied(self, config: Settings) -> Settings:
         """`config` with nothing left to be chosen."""
         return config.model_copy(update={"dtype": self.dtype, "compile": self.compile, "threads": self.threads})
 
