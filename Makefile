@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/out/demo
+# Vocabulary, length and held-out share fit so small a text: it shows the way, not what a model can do.
+SMALL := --config configs/model-5m.yaml -s model.vocab=2000 -s model.seq_len=256 -s data.seq_len=256 \
+	-s data.held_out=0.1 -s batch_rows=4 -s steps=80 -s optim.warmup=10 -s eval_every=20 -s checkpoint_every=40
 
 .PHONY: setup demo test lint faults bench clean-demo
 
@@ -20,7 +23,10 @@ demo: setup
 	$(BIN)/train tokenizer view $(DEMO)/tokenizer "今天天气不错，我们去吃饭。" --page $(DEMO)/view.html
 	$(BIN)/train tokens $(DEMO)/clean --tokenizer $(DEMO)/tokenizer --out $(DEMO)/tokens
 	$(BIN)/train data $(DEMO)/tokens --seq-len 256 -s held_out=0.1
-	@echo "Open $(DEMO)/clean/report.html, $(DEMO)/tokenizer/report.html, $(DEMO)/view.html and $(DEMO)/tokens/report.html."
+	$(BIN)/train plan $(DEMO)/tokens $(SMALL) --no-measure
+	$(BIN)/train pretrain $(DEMO)/tokens $(SMALL) --out $(DEMO)/base
+	$(BIN)/train eval ppl $(DEMO)/base $(DEMO)/clean --held-out 0.1
+	@echo "Open report.html in $(DEMO)/clean, $(DEMO)/tokenizer, $(DEMO)/tokens and $(DEMO)/base, and $(DEMO)/view.html."
 
 lint: setup
 	$(BIN)/ruff check .
