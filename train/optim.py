@@ -1,7 +1,7 @@
 """Optimizers of a model: AdamW for everything, or Muon for the matrices of the blocks and AdamW for the rest.
 
 In: a model and an `OptimConfig`. Out: `Optimizers`, which moves the weights, and whose state is named by weight, so
-that a checkpoint does not depend on their order. Muon (torch.optim.Muon) orthogonalises each update. Price: AdamW keeps
+that a checkpoint does not depend on their order. Muon orthogonalises each update. Price: AdamW keeps
 two numbers a weight and Muon one; Muon's five matrix products cost about 1 % of a step of 500,000 tokens, and much
 more where a step is small.
 """
@@ -14,6 +14,7 @@ from torch.amp.grad_scaler import GradScaler
 
 from runkit.errors import InputError
 from train.distributed import parted, whole
+from train.muon import Muon
 from train.optim_config import OptimConfig
 
 
@@ -31,7 +32,7 @@ class Optimizers:
             self.parts.append(_adamw(rest, config))
         if muon:
             matrices = [named[name] for name in named if name in muon]
-            self.parts.append(torch.optim.Muon(matrices, lr=config.muon_lr, weight_decay=config.weight_decay))
+            self.parts.append(Muon(matrices, config.muon_lr, config.weight_decay))
         self._highest = [[float(group["lr"]) for group in part.param_groups] for part in self.parts]
 
     def set_rate(self, share: float) -> float:
