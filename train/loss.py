@@ -25,10 +25,13 @@ class _ChunkedLoss(torch.autograd.Function):
         grad_hidden = torch.empty_like(hidden) if needed else None
         wanted = needed and ctx.needs_input_grad[1]
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if wanted else None
+        kind = hidden.device.type
+        number = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+        matrix = weight.to(number)  # once, not for each chunk and product
         for start in range(0, hidden.shape[0], chunk):
             part = slice(start, start + chunk)
-            x, y = hidden[part], targets[part]
-            logits = (x @ weight.T).float()  # (n, V)
+            x, y = hidden[part].to(number), targets[part]
+            logits = (x @ matrix.T).float()  # (n, V)
             if not needed:
                 total += functional.cross_entropy(logits, y, ignore_index=IGNORED, reduction="sum")
                 continue
@@ -38,11 +41,13 @@ class _ChunkedLoss(torch.autograd.Function):
             logarithms = logits.log_softmax(-1)
             total -= (logarithms.gather(1, label) * kept).sum()
             slope = logarithms.exp_().scatter_add_(1, label, torch.full_like(label, -1.0, dtype=torch.float32))
-            slope = slope.to(hidden.dtype)
-            share = (kept * scale).to(hidden.dtype)  # on (n, D), a pass less over (n, V)
-            torch.mul(slope @ weight, share, out=grad_hidden[part])
+            slope = slope.to(number)
+            # On (n, D), a pass less over (n, V); after the products, for in fp16 small numbers are none.
+            grad_hidden[part] = (slope @ matrix).to(hidden.dtype) * (kept * scale)
             if grad_weight is not None:
-                grad_weight += slope.T @ (x * share)
+                grad_weight += slope.T @ (x * kept)
+        if grad_weight is not None:
+            grad_weight *= scale
         if needed:
             ctx.save_for_backward(grad_hidden, None if grad_weight is None else grad_weight.to(weight.dtype))
         return total * scale

@@ -151,7 +151,7 @@ def _train(call: PretrainCall, here: World, prepared: _Prepared, run: Path) -> d
             world=here,
         )
         about: dict[str, Any] = {"parameters": shape.parameters, "warnings": prepared.warnings}
-        with _reported(watch, about, here):
+        with _reported(watch, about, here, flops / (choice.peak_flops * here.size)):
             state = train(training)
             summary = _summary(run, shape, state) if here.main else {}
             about |= summary
@@ -159,13 +159,17 @@ def _train(call: PretrainCall, here: World, prepared: _Prepared, run: Path) -> d
 
 
 @contextmanager
-def _reported(watch: Watch, about: dict[str, Any], here: World) -> Iterator[None]:
-    """The report is written whatever ends the training; a stopped run wants it most."""
+def _reported(watch: Watch, about: dict[str, Any], here: World, peak_share: float) -> Iterator[None]:
+    """The report is written whatever ends the training; a stopped run wants it most.
+
+    `peak_share`: of the machine's peak, that one token a second is.
+    """
     try:
         yield
     finally:
+        rate = watch.tokens_per_second()
         if here.main:
-            watch.write_report(about)
+            watch.write_report(about | ({"mfu": rate * peak_share} if rate is not None else {}))
 
 
 def _choice(call: PretrainCall, here: World, prepared: _Prepared, run: Path) -> Choice:
@@ -173,7 +177,7 @@ def _choice(call: PretrainCall, here: World, prepared: _Prepared, run: Path) -> 
     config = call.config
     model = prepared.start.model.to(here.device)
     if here.size > 1:
-        return fixed(model, config)
+        return fixed(run, model, config)
     return probe(run, model, _parts(prepared.rows, 0, config.batch_rows, config), config, prepared.steps)
 
 

@@ -68,7 +68,7 @@ class LoopConfig(Config):
     prompt_tokens: Annotated[int, Field(ge=0, le=4096)] = 48
     """Tokens for each of them; 0: none."""
     tensorboard: bool = False
-    """Write RUN/tensorboard too; needs `pip install tensorboard`."""
+    """Write RUN/tensorboard too; needs `pip install 'wenhai[tensorboard]'`."""
     checkpointing: bool = False
     """Compute the blocks again in the backward pass: a third more time for a fraction of the memory."""
 

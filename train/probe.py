@@ -66,10 +66,11 @@ def probe(run: Path, model: Model, parts: Sequence[Batch], config: LoopConfig, s
     return choice
 
 
-def fixed(model: Model, config: LoopConfig) -> Choice:
-    """The choice for one of several processes: by rule, since all must compute alike and none may wait for another."""
+def fixed(run: Path, model: Model, config: LoopConfig) -> Choice:
+    """The choice for one of several processes, which must compute alike: as the run was begun by one, else by rule."""
     device = model.lm_head.weight.device
-    dtype = _by_rule(config, device)
+    kept = _kept(run / FILE, _name(device))
+    dtype = _by_rule(config, device) if kept is None else kept.dtype
     compiled = _compiled_by_rule(config, device)
     threads = config.threads or torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -185,10 +186,12 @@ def _name(device: torch.device) -> str:
 
 
 def _kept(path: Path, device: str) -> Choice | None:
-    """What a run was begun with; None: this is its first start, or it is on another device now."""
+    """What a run was begun with; None: its first start, another device now, or a file that was cut or edited."""
     try:
         stated: dict[str, Any] = orjson.loads(path.read_bytes())
         choice = Choice(**stated)
+        usable = choice.dtype in DTYPES and choice.compile in ("on", "off") and choice.peak_flops > 0
+        usable = usable and type(choice.threads) is int and choice.threads > 0 and isinstance(choice.why, str)
     except (OSError, ValueError, TypeError):
         return None
-    return choice if choice.device == device else None
+    return choice if usable and choice.device == device else None

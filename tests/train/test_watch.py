@@ -94,7 +94,7 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 def test_tensorboard_must_be_there_before_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # as if it were not installed
     config = LoopConfig(tensorboard=True)
-    with pytest.raises(UsageError, match="pip install tensorboard"):
+    with pytest.raises(UsageError, match=r"pip install .wenhai\[tensorboard\]"):
         Watch(tmp_path, 10, config, 1.0, None, True)
     Watch(tmp_path, 10, CONFIG, 1.0, None, True)
 
