@@ -94,6 +94,8 @@ def matmul_peak(device: "torch.device", dtype: "torch.dtype", seconds: float = 0
     import torch
 
     size = 8192 if device.type == "cuda" else 1024  # 1.1 ms on an H100, 20 ms on a core of 100 GFLOP/s
+    if device.type == "cpu" and dtype != torch.float32 and not torch.cpu._is_amx_tile_supported():
+        size = 256  # such cores may make 0.6 GFLOP/s of it, 4 s for the larger product
     # Not zeros: a GPU's clock rises when nothing toggles, so it would look faster than it is.
     generator = torch.Generator(device).manual_seed(0)
     left, right = (torch.randn(size, size, generator=generator, device=device).to(dtype) for _ in range(2))

@@ -159,7 +159,7 @@ def _summary_writer() -> Callable[..., Any]:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise UsageError(
-            "tensorboard = true needs a package that is not installed: `pip install 'wenhai[tensorboard]'`, or leave it "
-            "false."
+            "tensorboard = true needs a package that is not installed: `pip install 'wenhai[tensorboard]'`, or set it "
+            "to false."
         ) from error
     return SummaryWriter

@@ -12,8 +12,10 @@ import pytest
 from tests.faults.checks import Resize
 from tests.faults.kill import tree
 from tests.faults.launch import FULL, SHARDS, clean
+from tests.faults.pretrain_runs import pretrain
 from tests.faults.texts import Size, mixed_dump
 from tests.faults.train_runs import begin_extend, fit, tokens, write_documents
+from train.convert import ConvertCall, export_model
 
 SIZE = Size(warc=70, jsonl=90, files=6, sentences=12)  # 0.5 MB, 12 shards
 
@@ -100,3 +102,20 @@ def small_disk(tmp_path: Path) -> Iterator[Resize]:
     yield resize
     if os.path.ismount(place):
         subprocess.run(["umount", place], check=False)
+
+
+@pytest.fixture(scope="session")
+def trained(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that nothing disturbed while it was trained; copy it before changing anything."""
+    out = tmp_path_factory.mktemp("trained") / "run"
+    ended = pretrain(shards, out)
+    assert ended.code == 0, ended.err
+    return out
+
+
+@pytest.fixture(scope="session")
+def model(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `train export` makes of it."""
+    out = tmp_path_factory.mktemp("model") / "exported"
+    export_model(ConvertCall(source=trained, out=out))
+    return out

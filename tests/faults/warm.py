@@ -8,4 +8,5 @@ for name in ("corpus.run", "corpus.report"):
     import_module(name)
 for name in ("fit", "extend", "tokens", "data_view", "view", "pretrain"):
     import_module(f"train.{name}")
+import_module("torch._dynamo")  # 2 s, which the first product of a model would take in each process
 warm_kernels()

@@ -1,7 +1,10 @@
 """Checkpoints: what transformers reads of them, and that no damage to one goes unnoticed."""
 
+import os
+import pickle
 import random
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +14,16 @@ import transformers
 
 from runkit.errors import InputError, UsageError
 from tests.faults.checks import cut, flip, remove
+from tests.faults.launch import FULL
 from tests.train.model_runs import TINY, rows, tiny, training
 from tests.train.test_loop import lines, state_files
-from train.checkpoint import fault, folders, newest, step_of
+from train.checkpoint import MANIFEST, fault, folders, newest, step_of
+from train.convert import checkpoint_folder, load_model
 from train.hf_config import config_json
 from train.loop import train
 from train.model_config import ModelConfig
 
-MUTATIONS = 20
+MUTATIONS = 200 if FULL else 28
 SHAPES: list[dict[str, Any]] = [
     {},
     {"tied": False, "rope_scaling": {"kind": "llama3", "factor": 4, "original_seq_len": 32}},
@@ -58,29 +63,87 @@ def test_what_no_class_computes_is_refused_by_transformers(tmp_path: Path, shape
     assert config_json(ModelConfig(**{**TINY, **shape}), None, None)["model_type"] == "wenhai"
 
 
+class Planted:
+    """What a pickle runs when it is loaded."""
+
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.canary),)
+
+
+def damage(file: Path, rng: random.Random, canary: Path) -> str:
+    """Cut, change one bit, remove, lengthen, or put a pickle in the place of a file; says which."""
+    raw, kind = bytearray(file.read_bytes()), rng.choice(["cut", "flip", "flip", "remove", "longer", "pickle"])
+    match kind:
+        case "cut":
+            raw = raw[: rng.randrange(len(raw))]
+        case "flip":
+            raw[rng.randrange(len(raw))] ^= 1 << rng.randrange(8)
+        case "longer":
+            raw += b"\n"
+        case "pickle":
+            raw = bytearray(pickle.dumps(Planted(canary)))
+    file.unlink()
+    if kind != "remove":
+        file.write_bytes(raw)
+    return kind
+
+
 def test_every_mutation_is_noticed(run: Path, tmp_path: Path) -> None:
-    rng = random.Random(4)
-    checkpoint = folders(run)[0]
+    """The one before is taken with a sentence that names the file, and nothing that was planted runs."""
+    rng, again, canary = random.Random(4), copied(run, tmp_path), tmp_path / "canary"
+    checkpoint, older = folders(again)
     assert fault(checkpoint) is None
-    files = sorted(file.relative_to(checkpoint) for file in checkpoint.rglob("*") if file.is_file())
+    files = sorted(file for file in checkpoint.rglob("*") if file.is_file())
     assert len(files) == 7
+    kinds: Counter[str] = Counter()
     for number in range(MUTATIONS):
-        damaged = Path(shutil.copytree(checkpoint, tmp_path / str(number)))
-        file = damaged / rng.choice(files)
-        raw = bytearray(file.read_bytes())
-        match rng.choice(["cut", "flip", "remove", "longer"]):
-            case "cut":
-                file.write_bytes(raw[: rng.randrange(len(raw))])
-            case "flip":
-                raw[rng.randrange(len(raw))] ^= 1 << rng.randrange(8)
-                file.write_bytes(raw)
-            case "remove":
-                file.unlink()
-            case "longer":
-                file.write_bytes(raw + b"\n")
-        wrong = fault(damaged)
-        assert wrong is not None and file.name in wrong, (number, file, wrong)
-        shutil.rmtree(damaged)
+        file = files[number % len(files)]
+        whole = file.read_bytes()
+        kinds[damage(file, rng, canary)] += 1
+        taken, told = newest(again)
+        assert taken == older and len(told) == 1 and f"{checkpoint} is damaged: " in told[0], told
+        assert str(file.relative_to(checkpoint)) in told[0] and "goes on from step 5." in told[0]
+        assert step_of(checkpoint_folder(again)) == 5  # where evaluation and export look
+        file.write_bytes(whole)
+    assert newest(again) == (checkpoint, []) and not canary.exists()
+    assert len(kinds) == 5
+    print(f"\n{MUTATIONS} of {MUTATIONS} mutations noticed: {dict(kinds)}")
+
+
+def test_every_byte_of_the_manifest_counts(run: Path, tmp_path: Path) -> None:
+    """Even a space: it is compared with what would be written."""
+    checkpoint = folders(copied(run, tmp_path))[0]
+    manifest = checkpoint / MANIFEST
+    whole = manifest.read_bytes()
+    for place in range(0, len(whole), 1 if FULL else 9):
+        manifest.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert str(fault(checkpoint)).startswith(MANIFEST), place
+
+
+def test_pickles_are_never_loaded(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside the weights, in their place, in the place of the state: nobody unpickles them."""
+    again, canary = copied(run, tmp_path), tmp_path / "canary"
+    shutil.copytree(run.parent / "tokenizer", tmp_path / "tokenizer")
+    planted = pickle.dumps(Planted(canary))
+    for name in ("pytorch_model.bin", "model.pt", "state/optimizer.pt", "training_args.bin"):
+        (folders(again)[0] / name).write_bytes(planted)
+    train(training(again, steps=15))
+    assert lines(again)[:10] == lines(run) and step_of(folders(again)[0]) == 15
+    torch.save(Planted(canary), folders(again)[0] / "state/optimizer.safetensors")  # a zip with a pickle
+    train(training(again, steps=15))
+    assert "optimizer.safetensors was cut or edited; the run goes on from step 10." in capsys.readouterr().err
+    alone = Path(shutil.copytree(folders(again)[0], tmp_path / "alone"))
+    for content in (planted, None):
+        (alone / "model.safetensors").unlink()
+        (alone / ("model.safetensors" if content else "pytorch_model.bin")).write_bytes(planted)
+        with pytest.raises(InputError, match="is no safetensors file" if content else "pytorch_model"):
+            load_model(alone)
+    assert not canary.exists()
+    pickle.loads(planted)  # it would have been seen
+    assert canary.exists()
 
 
 @pytest.mark.parametrize("harm", [cut, flip, remove])
