@@ -147,7 +147,7 @@ def _axis(low: float, high: float, start: float, end: float, logarithmic: bool, 
 
 def _round_ticks(low: float, high: float, whole: bool) -> tuple[float, list[float]]:
     """The distance 1, 2 or 5 · 10ⁿ that gives four to nine ticks, and the ticks from below `low` to above `high`."""
-    rough = (high - low) / 5
+    rough = max((high - low) / 5, 1e-300)  # numbers so small that their differences are 0
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
     step = max(step, 1.0) if whole else step
