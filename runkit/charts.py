@@ -109,7 +109,7 @@ def _points(series: Series, logarithmic: bool) -> list[Point | None]:
     """Points, None for a gap."""
     assert len(series.x) == len(series.y), series.name
     return [
-        (x, y) if y is not None and math.isfinite(y) and (y > 0 or not logarithmic) else None
+        (x, y) if y is not None and math.isfinite(y) and (y > 1e-300 or not logarithmic) else None
         for x, y in zip(series.x, series.y, strict=True)
     ]
 
