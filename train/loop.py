@@ -14,6 +14,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -112,7 +113,7 @@ class _Loop:
     def run(self) -> State:
         self._resume()
         training = self.training
-        with _Signals() as signals:
+        with _Signals(told=self.world.main) as signals:
             while self.state.step < training.steps:
                 started = time.perf_counter()
                 work, received = self._next(signals)
@@ -265,10 +266,11 @@ class _Loop:
 
 
 class _Signals:
-    """SIGINT and SIGTERM wait for the end of a step; a second one does not wait."""
+    """SIGINT and SIGTERM wait for the end of a step; a second one does not wait. `told`: say so on stderr."""
 
-    def __init__(self) -> None:
+    def __init__(self, told: bool) -> None:
         self.received: int | None = None
+        self._told = told
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "_Signals":
@@ -283,6 +285,9 @@ class _Signals:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = number
         self._restore()
+        if self._told:
+            with suppress(RuntimeError):  # the signal came in the middle of another line
+                say("Finishing this step and saving; a second signal stops at once.")
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

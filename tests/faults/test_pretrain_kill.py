@@ -111,6 +111,7 @@ def test_a_second_interrupt_quits_at_once(tmp_path: Path, shards: Path) -> None:
     assert not command.ended(0.1)
     command.send(signal.SIGINT)
     assert not command.ended(0.3), "the first one waits for the step"
+    assert command.said().endswith("Finishing this step and saving; a second signal stops at once.\n")
     command.send(signal.SIGINT)
     ended = command.result(timeout_s=10)
     assert ended.code == 130 and ended.err.endswith("Interrupted.\n") and "Traceback" not in ended.err, ended.err
