@@ -96,6 +96,8 @@ def run_app(app: typer.Typer, argv: Sequence[str] | None = None) -> int:
     finally:
         if previous is not None:
             _on_sigterm(previous)
+        if argv is None:  # the process is about to leave; Ctrl-C in what Python tears down then prints a traceback
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def printable(text: str) -> str:
