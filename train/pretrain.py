@@ -162,14 +162,13 @@ def _train(call: PretrainCall, here: World, prepared: _Prepared, run: Path) -> d
 def _reported(watch: Watch, about: dict[str, Any], here: World, peak_share: float) -> Iterator[None]:
     """The report is written whatever ends the training; a stopped run wants it most.
 
-    `peak_share`: of the machine's peak, that one token a second is.
+    `peak_share`: what one token a second is of the machine's peak.
     """
     try:
         yield
     finally:
-        rate = watch.tokens_per_second()
         if here.main:
-            watch.write_report(about | ({"mfu": rate * peak_share} if rate is not None else {}))
+            watch.write_report(about | {"peak_share": peak_share})
 
 
 def _choice(call: PretrainCall, here: World, prepared: _Prepared, run: Path) -> Choice:

@@ -93,8 +93,8 @@ def _head(
     known = [rate for rate in rates if rate is not None]
     if known:
         cards.append(Figure(words["rate"], round(median(known)), words["rate_note"]))
-    if (mfu := summary.get("mfu")) is not None:
-        cards.append(Figure(words["mfu"], f"{100 * mfu:.1f} %", words["mfu_note"]))
+    if known and (peak_share := summary.get("peak_share")) is not None:
+        cards.append(Figure(words["mfu"], f"{100 * median(known) * peak_share:.1f} %", words["mfu_note"]))
     steps = words["time_note"].format(steps=f"{last['step']:,}")
     cards.append(Figure(words["time"], _clock(sum(row["seconds"] for row in rows)), steps))
     return figures(cards)

@@ -1,6 +1,7 @@
 """What a model writes: the tokens that a sampler without a cache chooses, and no trace in the run."""
 
 import random
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def only(*ids: int) -> Change:
 def by_hand(model: Model, tokenizer: Tokenizer, prompt: str, tokens: int, seed: int) -> bytes:
     """Without a cache: the whole text again for each token; the fiftieth logit is where chance ends."""
     ids = [tokenizer.special.bos, *tokenizer.encode(prompt).tolist()]
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed ^ zlib.crc32(prompt.encode()))
     fresh: list[int] = []
     for _ in range(tokens):
         logits = model.logits(model.hidden(torch.tensor([ids + fresh])))[0, -1]
