@@ -48,6 +48,8 @@ class RunDir:
     """False on the first start in this directory."""
     damaged: list[str] = field(default_factory=list)
     """What `done` found missing, cut or edited: one sentence each, for the report and for stderr."""
+    spent_before: dict[str, float | int] | None = None
+    """What all earlier starts took, as `note_usage` found it."""
 
     @staticmethod
     @contextmanager
@@ -155,16 +157,20 @@ def usage(started: float) -> dict[str, float | int]:
 
 
 def note_usage(run: RunDir, spent: Mapping[str, float | int]) -> None:
-    """Write usage.json: the figures of this start, and their sum over all starts on this directory."""
+    """Write usage.json: the figures of this start, and their sum over all starts on this directory.
+
+    May be called again as the start goes on: who calls it at once and at the end counts starts that were killed too.
+    """
     path = run.file("usage.json")
-    starts = 1
-    totals = {"seconds": spent["seconds"], "cpu_seconds": spent["cpu_seconds"]}
-    if run.resumed and path.is_file():
-        with suppress(orjson.JSONDecodeError, KeyError, TypeError):  # cut by hand: then the count begins again
-            before = orjson.loads(path.read_bytes())["all_starts"]
-            totals = {key: round(value + before[key], 3) for key, value in totals.items()}
-            starts += before["starts"]
-    write_json(path, {**spent, "all_starts": {"starts": starts, **totals}})
+    if run.spent_before is None:
+        run.spent_before = {"starts": 0, "seconds": 0, "cpu_seconds": 0}
+        if run.resumed and path.is_file():
+            with suppress(orjson.JSONDecodeError, KeyError, TypeError):  # cut by hand: then the count begins again
+                before = orjson.loads(path.read_bytes())["all_starts"]
+                run.spent_before = {key: before[key] + 0 for key in run.spent_before}
+    before = run.spent_before
+    totals = {key: round(spent[key] + before[key], 3) for key in ("seconds", "cpu_seconds")}
+    write_json(path, {**spent, "all_starts": {"starts": before["starts"] + 1, **totals}})
 
 
 def _manifest(command: str, config: Any, inputs: Any, versions: Any) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from runkit import console, options
+from runkit.errors import UsageError
 from train import cli_eval, cli_tokenizer
 from train.cli_options import Documents, Dtype, ModelPath, NewFolder, ShardGb, Shards
 
@@ -98,8 +99,11 @@ def data(
 
 @app.command()
 def pretrain(
-    shards: Shards,
     out: options.Out,
+    shards: Annotated[list[Path] | None, typer.Argument(metavar="SHARDS...", help="Folders of `train tokens`.")] = None,
+    data: Annotated[
+        list[Path] | None, typer.Option("--data", metavar="SHARDS", help="The same by name; repeatable.")
+    ] = None,
     source: Annotated[
         Path | None,
         typer.Option("--from", metavar="MODEL", help="Go on from a run, a Hugging Face folder or a .gguf file."),
@@ -108,6 +112,11 @@ def pretrain(
         Path | None,
         typer.Option("--added", metavar="FILE", help="added.jsonl of `extend`; the one beside the shards' tokenizer."),
     ] = None,
+    train_only: Annotated[
+        Literal["all", "embeddings"] | None,
+        typer.Option("--train-only", help="-s train_only=…: all, or the embedding and the output matrix."),
+    ] = None,
+    keep: Annotated[int | None, typer.Option("--keep", min=1, help="-s keep=…: checkpoints that stay.")] = None,
     config: options.ConfigFile = None,
     settings: options.Set = None,
     as_json: options.Json = False,
@@ -123,13 +132,18 @@ def pretrain(
     started = time.monotonic()
     from train.pretrain_config import PretrainConfig
 
-    chosen = PretrainConfig.load(config, settings or [])  # before torch is imported, which takes 2 s
+    folders = [*(shards or []), *(data or [])]
+    if not folders:
+        raise UsageError("Name the SHARDS to train on, folders of `train tokens`.")
+    flags = {"train_only": train_only, "keep": keep}
+    given = [f"{name}={value}" for name, value in flags.items() if value is not None]
+    chosen = PretrainConfig.load(config, [*(settings or []), *given])  # before torch is imported, which takes 2 s
     from train.pretrain import PretrainCall
     from train.pretrain import pretrain as carry_out
 
     carry_out(
         PretrainCall(
-            shards=shards,
+            shards=folders,
             out=out,
             config=chosen,
             source=source,

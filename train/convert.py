@@ -25,12 +25,12 @@ from train.model import Model
 from train.model_config import ModelConfig
 from train.model_json import read_config
 from train.model_weights import fill, read_weights, weights_of, write_weights
+from train.number_types import DTYPES
 from train.pieces import Special, Tokenizer
 from train.tokenizer import NAMES, check_sizes, files_in
 from train.tokenizer import load as load_tokenizer
 from train.tokenizer_json import as_json
 
-DTYPES: Final[Mapping[str, torch.dtype]] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 Dtype = Literal["fp32", "bf16", "fp16"]
 CONFIG: Final = "config.json"
 

@@ -33,6 +33,7 @@ from train.checkpoint import Checkpoints, State, newest
 from train.data import NO_TARGET, Batch
 from train.distributed import World
 from train.model import Model
+from train.number_types import DTYPES, by_rule
 from train.objective import Objective, exchanging, sharded, spread
 from train.optim import Optimizers
 from train.optim_config import rate
@@ -41,7 +42,6 @@ from train.pretrain_config import LoopConfig
 METRICS: Final = "metrics.jsonl"
 MEDIAN_OF: Final = 50  # steps whose loss says what is usual
 FEWEST: Final = 10  # of them, before a spike can be told
-DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Diverged(UserError):
@@ -78,16 +78,6 @@ def train(training: Training) -> State:
     return _Loop(training).run()
 
 
-def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
-    """What `auto` means on a device."""
-    if name != "auto":
-        return DTYPES[name]
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
-    # Measured on two cores without AMX: bf16 is 0.6 times as fast as fp32.
-    return torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
-
-
 @dataclass(frozen=True, slots=True)
 class _Work:
     """What a step takes."""
@@ -102,10 +92,9 @@ class _Loop:
         self.training, self.config, self.model = training, training.config, training.model
         self.world = training.world
         self.device = next(self.model.parameters()).device
-        self.dtype = resolve_dtype(self.config.dtype, self.device)
+        self.dtype = DTYPES[by_rule(self.config.dtype, self.device)]
         self.scaler = GradScaler(self.device.type, enabled=self.dtype == torch.float16)
-        compiled = self.config.compile == "on" or (self.config.compile == "auto" and self.device.type == "cuda")
-        self.objective = Objective(self.model, self.dtype, compiled, self.world)
+        self.objective = Objective(self.model, self.dtype, self.config.compile == "on", self.world)
         self.spread = spread(self.objective, self.world)
         self.state = State(0, 0, 0, training.data_sha256, [], {})
         self.saved = -1  # step of the newest checkpoint
@@ -119,6 +108,8 @@ class _Loop:
                 work, received = self._next(signals)
                 if received is not None:
                     self._save()
+                    if self.world.main:
+                        say(f"Saved at step {self.state.step:,} in {training.run}; the same command goes on.")
                     self.world.end(received)
                 row = self._step(work, started)
                 last = self.state.step == training.steps
@@ -139,6 +130,8 @@ class _Loop:
             if self.state.scaler:
                 self.scaler.load_state_dict(self.state.scaler)
             self.saved = self.state.step
+            if self.world.main:
+                say(f"Goes on from step {self.state.step:,} of {self.training.steps:,}.")
         self.world.on_main(lambda: _cut_metrics(self.training.run / METRICS, self.state.step))
 
     def _newest(self) -> Path | None:

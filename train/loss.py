@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from train.plan_sizes import LOGITS_BYTES
+
 IGNORED = -100  # a target that does not count
-# Of logits at a time: on a CPU what caches hold (0.9 of the time of 64 MB), on a GPU products that are large enough.
-CHUNK_BYTES = {"cpu": 16_000_000, "cuda": 256_000_000}
 
 
 class _ChunkedLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, scale: float, needed: bool) -> Tensor:
-        chunk = max(1, CHUNK_BYTES[hidden.device.type] // (4 * weight.shape[0]))
+        chunk = max(1, LOGITS_BYTES[hidden.device.type] // (4 * weight.shape[0]))
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         grad_hidden = torch.empty_like(hidden) if needed else None
         wanted = needed and ctx.needs_input_grad[1]

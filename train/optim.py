@@ -89,7 +89,8 @@ class Optimizers:
 
 
 def _in_block(name: str, weight: Tensor) -> bool:
-    return ".layers." in name and weight.ndim == 2
+    # An adapter is no matrix that acts alone: of A and B only the product counts, and orthogonal factors are not its.
+    return ".layers." in name and weight.ndim == 2 and ".lora_" not in name
 
 
 def _adamw(weights: Iterable[nn.Parameter], config: OptimConfig) -> torch.optim.AdamW:

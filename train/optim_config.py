@@ -12,7 +12,7 @@ class OptimConfig(Config):
     """How weights are moved."""
 
     kind: Literal["adamw", "muon"] = "adamw"
-    """muon: matrices of the blocks by Muon, everything else by AdamW."""
+    """muon: matrices of the blocks by Muon; everything else, adapters too, by AdamW."""
     lr: Annotated[float, Field(gt=0, le=1)] = 6e-4
     """Highest learning rate of AdamW."""
     muon_lr: Annotated[float, Field(gt=0, le=1)] = 0.02
@@ -22,7 +22,7 @@ class OptimConfig(Config):
     warmup: Annotated[int, Field(ge=0)] = 100
     """Steps from 0 to the highest rate."""
     schedule: Literal["cosine", "wsd"] = "cosine"
-    """wsd: warm-up, stable, then a linear decay over the last `decay` of the steps."""
+    """wsd: warm-up, stable, then a linear decay over the last `decay` of the steps, behind the warm-up."""
     decay: Annotated[float, Field(gt=0, le=1)] = 0.2
     """Share of the steps that the decay of wsd takes."""
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.1
@@ -41,8 +41,18 @@ def rate(config: OptimConfig, step: int, steps: int) -> float:
         return (step + 1) / config.warmup
     left = config.min_lr
     if config.schedule == "wsd":
-        start = steps - max(1, round(config.decay * steps))
+        start = max(config.warmup, steps - max(1, round(config.decay * steps)))
         done = max(0.0, (step - start + 1) / (steps - start))
         return 1 - (1 - left) * done
-    done = (step - config.warmup) / max(1, steps - config.warmup)
-    return left + (1 - left) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    done = (step - config.warmup + 1) / (steps - config.warmup)
+    return left + (1 - left) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def warmup_fault(config: OptimConfig, steps: int) -> str | None:
+    """A sentence when the highest rate is never reached, or only in the last step."""
+    if config.warmup < steps:
+        return None
+    return (
+        f"optim.warmup = {config.warmup:,} is no less than the {steps:,} {'step' if steps == 1 else 'steps'} of the "
+        "training, so the learning rate rises to the end; lower optim.warmup."
+    )

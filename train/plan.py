@@ -15,6 +15,7 @@ from runkit.console import emit_json
 from runkit.errors import InputError, UsageError
 from train.data import Documents, DrawnSource, training_data
 from train.model_config import ModelConfig
+from train.optim_config import warmup_fault
 from train.peak import Device, find_device
 from train.plan_report import tell
 from train.plan_sizes import Memory, Rows, checkpoint_bytes, memory, parameters, recomputed_flops
@@ -251,6 +252,7 @@ def _figures(
         "tokens_per_parameter": tokens.tokens / model.parameters,
         "best_tokens": BEST * model.parameters,
         "small_model_tokens": [times * model.parameters for times in SMALL_MODELS],
+        "warnings": [fault] if (fault := warmup_fault(config.optim, tokens.steps)) is not None else [],
         "sources": [_epochs(source, tokens.tokens) for source in tokens.sources],
         "machine": None if machine is None else asdict(machine),
         "estimates": [asdict(one) | {"memory": asdict(one.memory) | {"total": one.memory.total}} for one in estimates],

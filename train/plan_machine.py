@@ -11,10 +11,10 @@ from typing import Final
 
 import torch
 
-from train.loop import resolve_dtype
 from train.loss import cross_entropy
 from train.model import Model
 from train.model_config import ModelConfig
+from train.number_types import DTYPES, by_rule
 from train.peak import matmul_peak
 from train.plan import CPU_SHARE, GPU_SHARE, Machine
 from train.plan_sizes import FP32, Rows, activations, working
@@ -23,7 +23,6 @@ from train.pretrain_config import PretrainConfig
 ONE_PASS_S: Final = 2.0  # what a pass over the rows should take
 LONGEST_PASS_S: Final = 4.0  # of one row; there is one to warm up and one at least that counts
 TEXTS: Final = 4  # in a row
-_NAMES: Final = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
 def measured(config: PretrainConfig, model: ModelConfig) -> Machine:
@@ -31,7 +30,8 @@ def measured(config: PretrainConfig, model: ModelConfig) -> Machine:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = resolve_dtype(config.dtype, device)
+    named = by_rule(config.dtype, device)
+    dtype = DTYPES[named]
     gpu = device.type == "cuda"
     peak = matmul_peak(device, dtype)
     seq_len = config.data.seq_len
@@ -50,7 +50,7 @@ def measured(config: PretrainConfig, model: ModelConfig) -> Machine:
     return Machine(
         name=torch.cuda.get_device_name(device) if gpu else f"CPU × {torch.get_num_threads()}",
         gpu=gpu,
-        dtype=_NAMES[dtype],
+        dtype=named,
         memory_bytes=total,
         peak=peak,
         tokens_per_s=speed,

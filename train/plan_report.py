@@ -10,6 +10,7 @@ from runkit.console import err, printable, say
 if TYPE_CHECKING:
     from rich.table import Table
 
+SMALL = 100_000_000  # parameters, below which nobody reaches the share that is assumed
 _MEMORY = ("weights", "gradients", "optimizer", "activations", "working", "shared", "total")
 
 
@@ -22,6 +23,9 @@ def tell(figures: dict[str, Any]) -> None:
             say(f"{printable(estimate['device'])} was not tried: {estimate['share_is'].partition(': ')[2]}.")
     if figures["estimates"]:
         _tell_hours(figures["estimates"])
+        small = figures["parameters"]["total"] < SMALL
+        if small and any(one["share_is"] == "assumed" for one in figures["estimates"]):
+            say("So small a model leaves a GPU waiting: expect far less than the assumed share; --mfu states another.")
         _tell_memory(figures)
 
 
@@ -43,6 +47,8 @@ def amount(count: float) -> str:
 
 def span(hours: float) -> str:
     """A time for people."""
+    if hours < 1 / 3600:
+        return "below 1 s"
     if hours < 1 / 60:
         return f"{hours * 3600:,.0f} s"
     if hours < 1:
@@ -50,6 +56,11 @@ def span(hours: float) -> str:
     if hours < 100:
         return f"{hours:,.1f} h"
     return f"{hours / 24:,.0f} days" if hours < 24 * 1000 else f"{hours / 24 / 365:,.0f} years"
+
+
+def few(number: float) -> str:
+    """A number with one decimal, or with two digits that say something."""
+    return f"{number:,.1f}" if number >= 1 else f"{number:.2g}" if number >= 0.001 else "below 0.001"
 
 
 def _tell_model(figures: dict[str, Any]) -> None:
@@ -72,11 +83,13 @@ def _tell_tokens(figures: dict[str, Any]) -> None:
     )
     low, high = figures["small_model_tokens"]
     say(
-        f"That is {figures['tokens_per_parameter']:,.1f} tokens a parameter. For a given compute about 20 are best "
+        f"That is {few(figures['tokens_per_parameter'])} tokens a parameter. For a given compute about 20 are best "
         f"(arXiv:2203.15556): {amount(figures['best_tokens'])}. A model that shall be small in use is trained on 100 "
         f"to 200, {amount(low)} to {amount(high)}: 5 to 10 times the compute for a better model of this size, though "
         "a larger one would get further with it."
     )
+    for warning in figures["warnings"]:
+        say(f"Warning: {warning}")
     for source in figures["sources"]:
         name = " ".join(printable(source["source"]).split())
         text = f"{name}: {source['tokens']:,} tokens, {source['epochs']:.2f} epochs"
@@ -98,7 +111,7 @@ def _tell_hours(estimates: list[dict[str, Any]]) -> None:
             f"{one['share']:.0%} {one['share_is'].partition(',')[0]}",
             f"{one['tokens_per_s']:,.0f}",
             span(one["hours"]),
-            f"{one['device_hours']:,.4g}",
+            few(one["device_hours"]),
         )
     err().print(table)
 

@@ -13,7 +13,8 @@ from train.model_config import ModelConfig
 from train.pretrain_config import LoopConfig
 
 FP32: Final = 4  # bytes
-LOGITS_BYTES: Final = {"cpu": 16_000_000, "cuda": 256_000_000}  # of a chunk of train/loss.py
+# Of logits at a time: on a CPU what caches hold (0.9 of the time of 64 MB), on a GPU products that are large enough.
+LOGITS_BYTES: Final = {"cpu": 16_000_000, "cuda": 256_000_000}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from runkit.console import emit_json, say
-from runkit.errors import InputError
+from runkit.errors import InputError, UsageError, UserError
 from runkit.files import write_json
 from runkit.planned import keep_apart
 from runkit.rundir import RunDir, note_usage, usage
@@ -29,6 +29,7 @@ from train.lora import Adapter
 from train.model_config import ModelConfig
 from train.objective import placed
 from train.optim import Optimizers
+from train.optim_config import warmup_fault
 from train.pieces import Tokenizer
 from train.pretrain_config import PretrainConfig
 from train.probe import Choice, fixed, probe
@@ -36,7 +37,7 @@ from train.samples import continue_texts
 from train.shards import open_shards
 from train.start import Start, first_model
 from train.tokenizer import load
-from train.watch import Watch
+from train.watch import Watch, tensorboard_writer
 
 COMMAND: Final = "train pretrain"
 # What may be changed between two starts: none of it moves a weight, but for the order of summation.
@@ -79,21 +80,21 @@ def pretrain(call: PretrainCall) -> None:
         settings = call.config.model_dump(mode="json", exclude=_FREE)
         opened = RunDir.open(call.out, COMMAND, settings, _inputs(prepared), {"torch": torch.__version__})
         with here.held_by_main(opened) as run:
-            summary = _train(call, here, prepared, run.path)
+            summary = _train(call, here, prepared, run)
             if not here.main:
                 return
             write_json(run.file("summary.json"), summary)
-            spent = usage(call.started)
-            note_usage(run, spent)
     if call.as_json:
-        emit_json({**summary, **spent, "run": str(call.out)})
+        emit_json({**summary, **usage(call.started), "run": str(call.out)})
     _tell(call, summary)
 
 
 def _prepared(call: PretrainCall, here: World) -> _Prepared:
     config = call.config
     keep_apart(call.out, [str(path) for path in (*call.shards, *([call.source] if call.source else []))])
-    here.share(0, config.batch_rows)  # a step that cannot be shared is refused before anything is read
+    here.share(0, config.batch_rows)  # what cannot be done is refused before anything is read
+    if config.tensorboard:
+        tensorboard_writer()
     documents = Documents([open_shards(path) for path in call.shards])
     tokenizer = load(documents.folders[0].tokenizer)
     start = first_model(config, call.source, call.added, tokenizer, call.shards[0])
@@ -104,6 +105,8 @@ def _prepared(call: PretrainCall, here: World) -> _Prepared:
             f"The data make {len(rows):,} rows of {rows.seq_len:,} positions, fewer than the "
             f"{max(1, steps) * config.batch_rows:,} that training takes; lower batch_rows or give more documents."
         )
+    if (fault := warmup_fault(config.optim, steps)) is not None:
+        warnings.append(fault)
     return _Prepared(documents, tokenizer, rows, steps, start, warnings)
 
 
@@ -120,8 +123,9 @@ def _inputs(prepared: _Prepared) -> list[dict[str, Any]]:
     return found
 
 
-def _train(call: PretrainCall, here: World, prepared: _Prepared, run: Path) -> dict[str, Any]:
+def _train(call: PretrainCall, here: World, prepared: _Prepared, directory: RunDir) -> dict[str, Any]:
     """All steps; returns the summary."""
+    run = directory.path
     rows, steps, start = prepared.rows, prepared.steps, prepared.start
     shape = start.model.config
     choice = _choice(call, here, prepared, run)
@@ -132,7 +136,8 @@ def _train(call: PretrainCall, here: World, prepared: _Prepared, run: Path) -> d
         say(f"{shape.parameters:,} parameters, {steps:,} steps of {size:,} positions.")
     flops = shape.flops_per_token(rows.seq_len)
     quiet = call.quiet or not here.main
-    adapter = Adapter(config.lora, str(call.source)) if config.lora is not None else None
+    adapter = Adapter(config.lora, start.base) if config.lora is not None else None
+    held_out = _held_out(prepared.documents, config)
     with Watch(run, steps, config, flops, choice.peak_flops * here.size, quiet, call.lang) as watch:
         training = Training(
             run=run,
@@ -141,7 +146,7 @@ def _train(call: PretrainCall, here: World, prepared: _Prepared, run: Path) -> d
             config=config,
             steps=steps,
             batches=lambda step: _parts(rows, *here.share(step * config.batch_rows, config.batch_rows), config),
-            held_out=_held_out(prepared.documents, config),
+            held_out=held_out,
             data_sha256=rows.sha256,
             checkpoints=Checkpoints(run, config.keep, start.special, start.files, adapter),
             on_step=watch.on_step,
@@ -150,8 +155,10 @@ def _train(call: PretrainCall, here: World, prepared: _Prepared, run: Path) -> d
             ),
             world=here,
         )
-        about: dict[str, Any] = {"parameters": shape.parameters, "warnings": prepared.warnings}
-        with _reported(watch, about, here, flops / (choice.peak_flops * here.size)):
+        rows_held_out = sum(len(part.inputs) for parts in held_out.values() for part in parts)
+        about = _about(prepared, config, choice, here.size, rows_held_out)
+        about["peak_share"] = flops / (choice.peak_flops * here.size)  # what one token a second is of the peak
+        with _reported(watch, about, here, directory, call.started):
             state = train(training)
             summary = _summary(run, shape, state) if here.main else {}
             about |= summary
@@ -159,24 +166,58 @@ def _train(call: PretrainCall, here: World, prepared: _Prepared, run: Path) -> d
 
 
 @contextmanager
-def _reported(watch: Watch, about: dict[str, Any], here: World, peak_share: float) -> Iterator[None]:
-    """The report is written whatever ends the training; a stopped run wants it most.
-
-    `peak_share`: what one token a second is of the machine's peak.
-    """
+def _reported(watch: Watch, about: dict[str, Any], here: World, run: RunDir, started: float) -> Iterator[None]:
+    """Report and usage are written whatever ends the training; a stopped run wants them most."""
+    if here.main:
+        note_usage(run, usage(started))  # a start that is killed counts too
     try:
         yield
+    except UserError as error:
+        about["warnings"] = [*about["warnings"], str(error)]
+        raise
     finally:
         if here.main:
-            watch.write_report(about | {"peak_share": peak_share})
+            note_usage(run, usage(started))
+            watch.write_report(about)
+
+
+def _about(
+    prepared: _Prepared, config: PretrainConfig, choice: Choice, processes: int, held_out_rows: int
+) -> dict[str, Any]:
+    """What the report says of a run, however far it came."""
+    documents = prepared.documents
+    return {
+        "parameters": prepared.start.model.config.parameters,
+        "warnings": prepared.warnings,
+        "steps_in_all": prepared.steps,
+        "data": {
+            "documents": len(documents.length),
+            "sources": list(documents.sources),
+            "rows": prepared.steps * config.batch_rows,
+            "seq_len": prepared.rows.seq_len,
+            "held_out_rows": held_out_rows,
+            "eval_rows": config.eval_rows,
+            "ids": prepared.tokenizer.size,
+        },
+        "computing": {
+            "device": choice.device,
+            "processes": processes,
+            "threads": choice.threads,
+            "dtype": choice.dtype,
+            "compile": choice.compile,
+        },
+    }
 
 
 def _choice(call: PretrainCall, here: World, prepared: _Prepared, run: Path) -> Choice:
     """How to compute; several processes must not wait for one that tries, so they go by rule."""
     config = call.config
+    if here.size > 1:  # the model stays on the CPU: fsdp brings a part of each weight to each GPU
+        choice = fixed(run, here.device, config)
+        if here.main:
+            say(choice.why)
+        return choice
     model = prepared.start.model.to(here.device)
-    if here.size > 1:
-        return fixed(run, model, config)
     return probe(run, model, _parts(prepared.rows, 0, config.batch_rows, config), config, prepared.steps)
 
 
@@ -187,7 +228,12 @@ def _rows(documents: Documents, config: PretrainConfig) -> tuple[Rows, list[str]
         # A share is drawn to the nearest whole document, so each source may come short by half of one.
         spare = len(documents.sources) * int(documents.length.max(initial=0))
         data = data.model_copy(update={"tokens": config.steps * config.batch_rows * data.seq_len + spare})
-    drawn = training_data(documents, data)
+    try:
+        drawn = training_data(documents, data)
+    except UsageError as error:
+        raise (
+            error if config.steps is None else UsageError(f"steps = {config.steps:,} are too many. {error}")
+        ) from None
     return drawn.rows, drawn.warnings
 
 
@@ -219,7 +265,7 @@ def _summary(run: Path, shape: ModelConfig, state: State) -> dict[str, Any]:
         "steps": state.step,
         "tokens": state.tokens,
         "loss": state.losses[-1],
-        "held_out_loss": measured[-1] if measured else None,  # none: there are no held-out rows
+        "held_out_loss": measured[-1] if measured else None,  # none: nothing was held out, or eval_rows is 0
         "checkpoint": str(folders(run)[0].relative_to(run)),
     }
 
@@ -228,6 +274,7 @@ def _tell(call: PretrainCall, summary: dict[str, Any]) -> None:
     measured = summary["held_out_loss"]
     on_held_out = f", {measured:.4f} on held-out rows" if measured is not None else ""
     say(
-        f"Trained {summary['steps']:,} steps on {summary['tokens']:,} tokens; loss {summary['loss']:.4f}{on_held_out}; "
+        f"Trained {summary['steps']:,} steps on {summary['tokens']:,} tokens; loss of the last step "
+        f"{summary['loss']:.4f}{on_held_out}; "
         f"model: {call.out / summary['checkpoint']}"
     )

@@ -52,11 +52,12 @@ class LoopConfig(Config):
     """First weights; the order of the data has its own, data.seed."""
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Of the matrix products; weights and optimizer stay fp32. auto: on a GPU bf16 where it is fast, else fp16; on a
-    CPU bf16 with AMX, else fp32."""
+    CPU what was faster when a long run tried both, in a short one bf16 with AMX, else fp32."""
     threads: Count | None = None
-    """Of the CPU; unset: one for each core. Another number gives other roundings."""
+    """Of the CPU; unset: one for each core, or fewer where a long run found them faster. Another number gives other
+    roundings."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """torch.compile; auto: on a GPU only."""
+    """torch.compile; auto: on a GPU always, on a CPU where a run is so long that trying it pays, and it was faster."""
     train_only: Literal["all", "embeddings"] = "all"
     """embeddings: the embedding and the output matrix, all else stays; the first stage for new pieces."""
     lora: LoraConfig | None = None

@@ -22,12 +22,12 @@ from runkit.files import write_json
 from train.data import Batch
 from train.loss import cross_entropy
 from train.model import Model
+from train.number_types import DTYPES, by_rule
 from train.peak import matmul_peak
 from train.pretrain_config import LoopConfig
 
 Settings = TypeVar("Settings", bound=LoopConfig)
 FILE: Final = "probe.json"
-DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _POSITIONS: Final = 512  # of a row that is tried
 _WORTH_S: Final = 60.0  # a shorter run is not probed: it could gain less than it costs
 _COMPILE_GAIN: Final = 0.12  # share of the time that compiling saves on a CPU, the least of what was measured
@@ -66,11 +66,13 @@ def probe(run: Path, model: Model, parts: Sequence[Batch], config: LoopConfig, s
     return choice
 
 
-def fixed(run: Path, model: Model, config: LoopConfig) -> Choice:
-    """The choice for one of several processes, which must compute alike: as the run was begun by one, else by rule."""
-    device = model.lm_head.weight.device
+def fixed(run: Path, device: torch.device, config: LoopConfig) -> Choice:
+    """The choice for one of several processes, which must compute alike: as the run was begun by one, else by rule.
+
+    It is not kept: with another number of processes another number of threads is right.
+    """
     kept = _kept(run / FILE, _name(device))
-    dtype = _by_rule(config, device) if kept is None else kept.dtype
+    dtype = by_rule(config.dtype, device) if kept is None else kept.dtype
     compiled = _compiled_by_rule(config, device)
     threads = config.threads or torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -85,7 +87,7 @@ def _choose(model: Model, parts: Sequence[Batch], config: LoopConfig, steps: int
     before = torch.get_num_threads()
     threads = config.threads or before
     torch.set_num_threads(threads)
-    dtype, why = _by_rule(config, device), []
+    dtype, why = by_rule(config.dtype, device), []
     first_s = _seconds(model, model.hidden, few, dtype)
     left_s = first_s / few.inputs.size * positions * steps
     if left_s > _WORTH_S and device.type == "cpu":
@@ -108,15 +110,6 @@ def _choose(model: Model, parts: Sequence[Batch], config: LoopConfig, steps: int
     sentence = _sentence(dtype, compiled, threads, device, "; ".join(why))
     torch.set_num_threads(before)
     return Choice(_name(device), dtype, compiled, threads, peak, sentence)
-
-
-def _by_rule(config: LoopConfig, device: torch.device) -> str:
-    """Without trying: bf16 or fp16 on a GPU, by its age; fp32 on a CPU, bf16 where it has AMX."""
-    if config.dtype != "auto":
-        return config.dtype
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
-    return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"
 
 
 def _compiled_by_rule(config: LoopConfig, device: torch.device) -> str:
@@ -176,7 +169,11 @@ def _cut(part: Batch) -> Batch:
 
 
 def _sentence(dtype: str, compiled: str, threads: int, device: torch.device, why: str) -> str:
-    where = f"{_name(device)}, {threads} threads" if device.type == "cpu" else _name(device)
+    where = (
+        f"{_name(device)}, {threads} {'thread' if threads == 1 else 'threads'}"
+        if device.type == "cpu"
+        else _name(device)
+    )
     how = "with torch.compile" if compiled == "on" else "without torch.compile"
     return f"Computing in {dtype} on {where}, {how}{f' ({why})' if why else ''}."
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from runkit.errors import UsageError
 from train.added import ADDED, Added, read_added
-from train.convert import load_model
+from train.convert import checkpoint_folder, load_model
 from train.lora import EMBEDDINGS, add_lora, train_embeddings
 from train.model import Model
 from train.model_config import ModelConfig
@@ -42,6 +42,7 @@ class Start:
     special: Special
     files: Mapping[str, bytes]  # of the tokenizer, by name, to be written beside the weights
     fingerprint: str | None  # sha256 of the model that it goes on from and of its added pieces; None: it is new
+    base: str  # where the model lies that adapters are for; empty: there are none
     told: list[str]  # sentences for the user
 
 
@@ -80,6 +81,9 @@ def first_model(
 def _new(config: PretrainConfig, added: Path | None, tokenizer: Tokenizer, shards_folder: Path) -> Start:
     if added is not None:
         raise UsageError(f"--added {added} is for a model that is there; give it with --from, or leave it out.")
+    part = "lora" if config.lora is not None else f"train_only = {config.train_only}"
+    if config.lora is not None or config.train_only != "all":
+        raise UsageError(f"{part} trains a part of a model that is there; give it with --from, or leave {part} out.")
     if config.model is None:
         raise UsageError("Nothing says what model to train: give its shape as `model` in the config, or --from MODEL.")
     if tokenizer.size > config.model.vocab:
@@ -90,7 +94,7 @@ def _new(config: PretrainConfig, added: Path | None, tokenizer: Tokenizer, shard
     model = Model(config.model)
     # On the CPU, so that the first weights are the same on every device.
     model.initialize(torch.Generator().manual_seed(config.seed))
-    return Start(model, tokenizer.special, files_in(tokenizer.path.parent), None, [])
+    return Start(model, tokenizer.special, files_in(tokenizer.path.parent), None, "", [])
 
 
 def _grown(config: PretrainConfig, source: Path, added: Path | None, tokenizer: Tokenizer) -> Start:
@@ -118,7 +122,15 @@ def _grown(config: PretrainConfig, source: Path, added: Path | None, tokenizer: 
         _check_shape(config.model, model.config, source)
         model = pad_vocabulary(model, config.model.vocab)
     digest = _fingerprint(loaded.model, found)
-    return Start(model, special, files, digest, told)
+    base = ""
+    if config.lora is not None:
+        base = str((source if source.is_file() else checkpoint_folder(source)).resolve())
+        if source.is_file():
+            told.append(
+                f"Warning: PEFT cannot put the adapters on {source}; to use adapters alone, go on from what "
+                "`train import` makes of it."
+            )
+    return Start(model, special, files, digest, base, told)
 
 
 def _check_shape(stated: ModelConfig, found: ModelConfig, source: Path) -> None:

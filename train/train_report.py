@@ -35,6 +35,7 @@ LAST: Final = 50  # steps whose median is the loss
 LATE_FROM: Final = 100  # steps, from which a second chart leaves out the first tenth
 RISE: Final = 0.02  # nats above the lowest held-out loss that are worth a word
 MOST_SOURCES: Final = 12  # lines in a chart
+NAMED: Final = 6  # sources that are named at the top
 MOST_SAMPLES: Final = 24
 SAMPLE_CHARACTERS: Final = 2_000
 ALL_CHARACTERS: Final = 120_000  # of samples
@@ -46,7 +47,8 @@ def report(run: Path, rows: Sequence[Row], summary: Mapping[str, Any], lang: str
     measured = [row for row in rows if row.get("held_out_loss") is not None]
     if rows:
         rates = tokens_per_second(rows)
-        parts = [_head(rows, measured, rates, summary, words), _notices(run, rows, measured, summary, words)]
+        parts = [_head(rows, measured, rates, summary, words), *_circumstances(summary, words)]
+        parts.append(_notices(run, rows, measured, summary, words))
         parts.append(_curves(rows, measured, rates, words))
         parts += [_sources(measured, words)] if measured else []
         parts += _samples(rows, words)
@@ -93,11 +95,32 @@ def _head(
     known = [rate for rate in rates if rate is not None]
     if known:
         cards.append(Figure(words["rate"], round(median(known)), words["rate_note"]))
+    first = summary.get("first_step", 0)  # the machine whose peak is known made these steps
+    known = [rate for row, rate in zip(rows, rates, strict=True) if rate is not None and row["step"] > first] or known
     if known and (peak_share := summary.get("peak_share")) is not None:
         cards.append(Figure(words["mfu"], f"{100 * median(known) * peak_share:.1f} %", words["mfu_note"]))
     steps = words["time_note"].format(steps=f"{last['step']:,}")
     cards.append(Figure(words["time"], _clock(sum(row["seconds"] for row in rows)), steps))
     return figures(cards)
+
+
+def _circumstances(summary: Mapping[str, Any], words: Mapping[str, str]) -> list[Html]:
+    """What it was trained on, and by which means."""
+    found = []
+    if data := summary.get("data"):
+        numbers = {name: f"{data[name]:,}" for name in ("documents", "rows", "seq_len", "held_out_rows", "ids")}
+        names = data["sources"]
+        some = words["sources_some"].format(sources=f"{len(names):,}")
+        found.append(words["data_line"].format(sources=", ".join(names) if len(names) <= NAMED else some, **numbers))
+    if computing := summary.get("computing"):
+        where = computing["device"]
+        if computing["processes"] > 1:
+            where = words["processes"].format(device=where, processes=f"{computing['processes']:,}")
+        if computing["device"].startswith("CPU"):
+            where += words["threads"].format(threads=f"{computing['threads']:,}")
+        compiled = words[f"compile_{computing['compile']}"]
+        found.append(words["computing_line"].format(dtype=computing["dtype"], where=where, compiled=compiled))
+    return [paragraph(" ".join(found))] if found else []
 
 
 def _short(count: int) -> str:
@@ -123,6 +146,8 @@ def _notices(
 ) -> Html:
     """What a reader must know before believing the curves."""
     found = list(summary.get("warnings", ()))
+    if 0 < rows[-1]["step"] < (steps := summary.get("steps_in_all", 0)):
+        found.append(words["unfinished"].format(step=f"{rows[-1]['step']:,}", steps=f"{steps:,}"))
     if (starts := _starts(run)) > 1:
         found.append(words["starts"].format(starts=starts))
     if overflows := sum("grad_norm" in row and row["grad_norm"] is None for row in rows):
@@ -136,7 +161,9 @@ def _notices(
             numbers = {"lowest": f"{lowest['held_out_loss']:.4f}", "rise": f"{rise:.4f}"}
             found.append(words["rising"].format(step=f"{lowest['step']:,}", **numbers))
     else:
-        found.append(words["no_held_out"])
+        data = summary.get("data", {})
+        why = "no_eval" if data.get("eval_rows") == 0 else "not_yet" if data.get("held_out_rows") else "no_held_out"
+        found.append(words[why])
     return section(words["notices"], bullets(found) if found else paragraph(words["no_notices"]), name="notices")
 
 

@@ -48,7 +48,7 @@ class Watch:
         self._run, self._steps, self._lang = run, steps, lang
         self._flops_per_token, self._peak = flops_per_token, peak
         self._quiet, self._clock = quiet, clock
-        self._new_writer = _summary_writer() if config.tensorboard else None
+        self._new_writer = tensorboard_writer() if config.tensorboard else None
         self._writer: Any = None
         self._losses: deque[float] = deque(maxlen=RECENT)
         self._spent: deque[tuple[int, float]] = deque(maxlen=RECENT)  # tokens and seconds of a step
@@ -109,7 +109,8 @@ class Watch:
 
     def write_report(self, summary: Mapping[str, Any]) -> None:
         """`RUN/report.html` of all steps so far."""
-        write_report(self._run, summary, self._lang)
+        first = {} if self._first is None else {"first_step": self._first[0]}
+        write_report(self._run, first | dict(summary), self._lang)
 
     def _left_s(self) -> int | None:
         """By the clock, so that measuring and saving are counted too."""
@@ -154,7 +155,8 @@ def write_report(run: Path, summary: Mapping[str, Any], lang: str) -> None:
     write_text(run / "report.html", report(run, read_metrics(run / METRICS), summary, lang))
 
 
-def _summary_writer() -> Callable[..., Any]:
+def tensorboard_writer() -> Callable[..., Any]:
+    """The class that writes scalars. UsageError: TensorBoard is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

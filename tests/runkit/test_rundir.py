@@ -16,7 +16,7 @@ import yaml
 
 from runkit.errors import EnvironmentFault, InputError, UsageError
 from runkit.files import sha256_file, write_bytes
-from runkit.rundir import RunDir, usage
+from runkit.rundir import RunDir, note_usage, usage
 
 CONFIG: dict[str, Any] = {"seed": 1, "rules": [{"signal": "top_2gram", "max": 0.2}], "sources": {"文": None}}
 INPUTS = [
@@ -336,6 +336,17 @@ def test_marks_stay_inside_and_need_their_outputs(tmp_path: Path) -> None:
             run.mark("1", {"../outside": "0" * 64}, {})
         assert run.done("1") is None
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_usage_of_all_starts_counts_each_once(tmp_path: Path) -> None:
+    """A start that notes at its beginning and at its end is one start; one that was killed between counts too."""
+    for start, times in ((1, [1.0, 4.0]), (2, [2.0]), (3, [1.0, 3.0])):
+        with RunDir.open(tmp_path / "run", "test", {}, []) as run:
+            for seconds in times:
+                note_usage(run, {"seconds": seconds, "cpu_seconds": 2 * seconds, "peak_memory_bytes": 1})
+        told = json.loads((tmp_path / "run" / "usage.json").read_text())["all_starts"]
+        assert told["starts"] == start
+    assert told == {"starts": 3, "seconds": 9.0, "cpu_seconds": 18.0}
 
 
 def test_usage_counts_children_and_start_up() -> None:

@@ -15,7 +15,6 @@ from runkit.errors import InputError, UsageError
 from tests.train.making import small_model
 from tests.train.model_runs import tiny
 from tests.train.token_runs import make_call, write_documents
-from train import loss as loss_module
 from train.checkpoint import weights
 from train.loss import cross_entropy
 from train.model import Model
@@ -26,7 +25,6 @@ from train.plan import Machine, PlanCall, plan, worth
 from train.plan_machine import measured
 from train.plan_report import amount, size, span
 from train.plan_sizes import (
-    LOGITS_BYTES,
     Rows,
     activations,
     block_activations,
@@ -158,10 +156,6 @@ def test_state_is_what_the_optimizer_keeps(kind: str) -> None:
     assert optimizer_bytes(chosen.model, chosen) == pytest.approx(state, rel=0.001)  # steps are counted in it
     file = sum(tensor.numel() * tensor.element_size() for tensor in weights(model).values())
     assert checkpoint_bytes(chosen.model, chosen) == pytest.approx(file + state, rel=0.001)
-
-
-def test_chunk_of_logits_is_that_of_the_loss() -> None:
-    assert LOGITS_BYTES == loss_module.CHUNK_BYTES
 
 
 def test_fsdp_divides_what_stays() -> None:

@@ -4,21 +4,25 @@ import hashlib
 import json
 import shutil
 import time
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 import transformers
 from pydantic import ValidationError
 
+from runkit.console import run_app
 from runkit.errors import InputError, UsageError
 from tests.train.making import small_model
 from tests.train.token_runs import ROOT, make_call, write_documents
 from train.checkpoint import FOLDER, newest, step_of
+from train.cli import app
 from train.data import Documents, held_out_rows
-from train.loop import METRICS, read_metrics
+from train.loop import METRICS, Diverged, read_metrics
 from train.model_config import ModelConfig
+from train.optim_config import OptimConfig, rate
 from train.pretrain import PretrainCall, pretrain
 from train.pretrain_config import PretrainConfig
 from train.shards import open_shards
@@ -128,6 +132,49 @@ def test_what_cannot_be(tmp_path: Path, whole: Path, shards: Path) -> None:
     with pytest.raises(InputError, match=r"made with another config: optim\.lr was 0\.01, is now 0\.02"):
         pretrain(call(shards, again, optim={"lr": 2e-2, "warmup": 2}))
     assert not (tmp_path / "a").exists()
+
+    with pytest.raises(UsageError, match="lora trains a part of a model that is there; give it with --from"):
+        pretrain(call(shards, tmp_path / "d", lora={"rank": 2}))
+    with pytest.raises(UsageError, match="train_only = embeddings trains a part"):
+        pretrain(call(shards, tmp_path / "d", train_only="embeddings"))
+    with pytest.raises(UsageError, match=r"steps = 10,000,000,000 are too many"):
+        pretrain(call(shards, tmp_path / "d", steps=10_000_000_000))
+
+
+def test_a_run_that_ran_away_says_so_in_its_report_and_counts(
+    tmp_path: Path, shards: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    wild = call(shards, out, optim={"lr": 1.0, "warmup": 30, "clip": 1e9}, spike=0.001, eval_every=1000)
+    for start in (1, 2):
+        with pytest.raises(Diverged) as caught:
+            pretrain(wild)
+        page = (out / "report.html").read_text()
+        assert str(caught.value).partition(";")[0] in page and "Held-out text was not measured yet" in page
+        assert json.loads((out / "usage.json").read_text())["all_starts"]["starts"] == start
+    told = capsys.readouterr().err
+    assert "optim.warmup = 30 is no less than the 20 steps" in told and "Goes on from step" in told
+
+
+def test_shards_and_settings_by_flag(tmp_path: Path, shards: Path, whole: Path) -> None:
+    """--data, --keep and --train-only are other names for what SHARDS and -s say."""
+    write_yaml = tmp_path / "config.yaml"
+    write_yaml.write_text(json.dumps(SETTINGS))
+    arguments = ["pretrain", "--config", str(write_yaml), "--data", str(shards), "--out", str(tmp_path / "run"), "-q"]
+    assert run_app(app, [*arguments, "--keep", "2", "--train-only", "all"]) == 0
+    assert result(tmp_path / "run") == result(whole)
+    assert run_app(app, [*arguments[:3], *arguments[5:]]) == 2
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "wsd"])
+@pytest.mark.parametrize(("warmup", "steps"), [(0, 1), (0, 7), (3, 10), (9, 10), (10, 10), (20, 10)])
+def test_the_rate_rises_falls_and_ends_low(schedule: Literal["cosine", "wsd"], warmup: int, steps: int) -> None:
+    optim = OptimConfig(schedule=schedule, warmup=warmup, decay=0.9, min_lr=0.1)
+    rates = [rate(optim, step, steps) for step in range(steps)]
+    risen = min(warmup, steps)
+    assert rates[:risen] == pytest.approx([(step + 1) / warmup for step in range(risen)])
+    assert all(after <= before for before, after in pairwise(rates[max(0, risen - 1) :]))
+    assert max(rates) <= 1 and (warmup >= steps or rates[-1] == pytest.approx(0.1))
 
 
 @pytest.mark.parametrize(

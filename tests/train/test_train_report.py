@@ -90,6 +90,27 @@ def test_losses_that_are_no_numbers(tmp_path: Path) -> None:
     assert cards(tree_of(tmp_path, [measured(1, a=900.0)], {}))["Perplexity"][0] == "e^900"
 
 
+DATA = {
+    "documents": 12,
+    "sources": ["书", "wiki"],
+    "rows": 40,
+    "seq_len": 8,
+    "held_out_rows": 3,
+    "ids": 300,
+    "eval_rows": 64,
+}
+
+
+def test_on_what_and_by_which_means(tmp_path: Path) -> None:
+    computing = {"device": "CPU of 2 cores", "processes": 2, "threads": 1, "dtype": "fp32", "compile": "off"}
+    page = tree_of(tmp_path, [row(1)], {"data": DATA, "computing": computing})
+    assert any(
+        text == "12 documents of 书, wiki: 40 rows of 8 positions, 3 more held out to measure on; a vocabulary of 300. "
+        "Computed in fp32 on 2 processes, each on CPU of 2 cores, threads: 1, without torch.compile."
+        for text in page.xpath("//p/text()")
+    )
+
+
 def test_what_a_reader_must_know(tmp_path: Path) -> None:
     write_json(tmp_path / "usage.json", {"all_starts": {"starts": 3}})
     rows = [measured(1, a=3.0), measured(2, a=2.0), row(4, grad_norm=None), measured(5, a=2.5)]
@@ -99,6 +120,10 @@ def test_what_a_reader_must_know(tmp_path: Path) -> None:
     assert told[:2] == ["One <b>", "The run was started 3 times."]
     assert told[2].endswith("lowered: 1.") and told[3].endswith("no line: 1.")
     assert told[4] == "Held-out loss was lowest at step 2, with 2.0000; it has risen by 0.5000 since."
+    for data, why in (({"eval_rows": 0, "held_out_rows": 0}, "eval_rows is 0"), ({"held_out_rows": 0}, "No text was")):
+        summary = {"data": {**DATA, **data}, "steps_in_all": 9}
+        told = [item.text for item in tree_of(tmp_path, [row(1)], summary).xpath("//section[@id='notices']//li")]
+        assert told[0] == "The training is at step 1 of 9; the same command goes on." and told[-1].startswith(why)
     write_text(tmp_path / "usage.json", "{")
     good = tree_of(tmp_path, [measured(1, a=3.0)], {}).xpath("//section[@id='notices']")[0]
     assert "Nothing out of the ordinary." in good.text_content()
