@@ -46,6 +46,7 @@ bench: setup .venv-peers/installed
 	$(BIN)/python bench/extract.py
 	$(BIN)/python bench/rules.py
 	$(BIN)/python bench/tokens.py
+	$(BIN)/python bench/train.py
 
 .venv-peers/installed: bench/requirements-peers.txt
 	$(PYTHON) -m venv .venv-peers

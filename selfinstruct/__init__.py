@@ -1,0 +1,1 @@
+"""From seed tasks to Chinese instruction data: prompts, parsing, filters, novelty, statistics, export."""
