@@ -30,7 +30,6 @@ def copy(trained: Path, tmp_path: Path) -> Path:
         ({"data__seed": 5}, "data.seed was 0, is now 5"),
         ({"seed": 1}, "seed was 0, is now 1"),
         ({"steps": STEPS + 1}, f"steps was {STEPS}, is now {STEPS + 1}"),
-        ({"lora__rank": 4}, "lora"),
         ({"threads": 2}, "threads was 1, is now 2"),
     ],
 )
