@@ -1,0 +1,67 @@
+"""Which kind the next request goes to, so that the kept items come to the shares that were asked for.
+
+In: what was kept of each kind, what requests in flight are expected to bring, shares. Out: the kind that is furthest
+behind. The same counts give the same kind. A kind that brings nothing for long is set aside, for it would get every
+request otherwise.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+_PRIOR_REQUESTS: Final = 4.0  # how many requests the guess of the yield weighs
+_PRIOR_YIELD: Final = 0.6  # of the items asked for
+
+
+class Balance:
+    """Counts of one run. `expected` is what a request of a kind brings, learnt as answers come."""
+
+    def __init__(self, shares: Mapping[str, float], items_per_request: int, patience: int) -> None:
+        self.shares = dict(shares)
+        self.kept: Counter[str] = Counter()
+        self.answered: Counter[str] = Counter()
+        self.pending: Counter[str] = Counter()  # requests without an answer yet
+        self.set_aside: list[str] = []
+        self._items, self._patience = items_per_request, patience
+        self._barren: Counter[str] = Counter()  # answers in a row without a kept item
+
+    def expected(self, kind: str) -> float:
+        """Items that one request is expected to bring."""
+        guess = _PRIOR_REQUESTS * _PRIOR_YIELD * self._items
+        return (self.kept[kind] + guess) / (self.answered[kind] + _PRIOR_REQUESTS)
+
+    def coming(self) -> float:
+        """Items that all requests in flight are expected to bring."""
+        return sum(count * self.expected(kind) for kind, count in self.pending.items())
+
+    def next_kind(self, among: Sequence[str] | None = None) -> str | None:
+        """The kind that is furthest behind its share, the first of equals; None: all are set aside."""
+        open_kinds = [kind for kind in (among if among is not None else self.shares) if kind not in self.set_aside]
+        if not open_kinds:
+            return None
+        have = {kind: self.kept[kind] + self.pending[kind] * self.expected(kind) for kind in open_kinds}
+        whole = sum(have.values()) + 1
+        weight = sum(self.shares[kind] for kind in open_kinds)
+        return max(open_kinds, key=lambda kind: whole * self.shares[kind] / weight - have[kind])
+
+    def ask(self, kind: str) -> None:
+        """A request of this kind was made."""
+        self.pending[kind] += 1
+
+    def answer(self, kind: str, brought: int, settled: bool = True) -> None:
+        """Its answer brought so many items; not `settled`: tasks that `answered_task` tells the fate of."""
+        self.pending[kind] -= 1
+        self.answered[kind] += 1
+        self.kept[kind] += brought
+        if settled or not brought:
+            self._fruit(kind, bool(brought))
+
+    def answered_task(self, kind: str, kept: bool) -> None:
+        """A task that was counted as brought has its answer."""
+        self.kept[kind] -= not kept
+        self._fruit(kind, kept)
+
+    def _fruit(self, kind: str, borne: bool) -> None:
+        self._barren[kind] = 0 if borne else self._barren[kind] + 1
+        if self._barren[kind] >= self._patience and kind not in self.set_aside:
+            self.set_aside.append(kind)
