@@ -5,7 +5,6 @@ same as tables on stderr, and the run's `report.html`. The figures depend on the
 dictionary and 40 µs an item.
 """
 
-import bisect
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +16,14 @@ import orjson
 from runkit.console import emit_json, err, printable, say
 from runkit.errors import InputError, UsageError
 from runkit.files import write_text
+from selfinstruct.items import INSTRUCTIONS
 from selfinstruct.report import report
-from selfinstruct.scales import LENGTHS, NEAREST
+from selfinstruct.scales import LENGTHS, NEAREST, binned
 from selfinstruct.verbs import leading
 
-INSTRUCTIONS: Final = "instructions.jsonl"
 REJECTED: Final = "rejected.jsonl"
 SUMMARY: Final = "summary.json"
+CALLS: Final = "calls.json"
 MOST_VERBS: Final = 20
 MOST_NOUNS: Final = 6
 FIELDS: Final = ("instruction", "input", "output")
@@ -43,8 +43,7 @@ class StatsCall:
 
 def stats(call: StatsCall) -> None:
     """Tell, and write RUN/report.html. UsageError, InputError: it is no run of `generate` or `dedup`, or damaged."""
-    found = of_run(call.run)
-    write_text(call.run / "report.html", report(call.run, found, call.lang))
+    found = write_stats(call.run, call.lang)
     if call.as_json:
         emit_json({**found, "run": call.run})
     if not (call.as_json and call.quiet):
@@ -52,12 +51,34 @@ def stats(call: StatsCall) -> None:
     say(f"Report: {call.run / 'report.html'}")
 
 
+def write_stats(run: Path, lang: str) -> dict[str, Any]:
+    """The figures of a run, and its report.html."""
+    found = of_run(run)
+    write_text(run / "report.html", report(run, found, lang))
+    return found
+
+
 def of_run(run: Path) -> dict[str, Any]:
     """All figures of a run, finished or not."""
     if not (run / INSTRUCTIONS).is_file():
         raise UsageError(f"{run} has no {INSTRUCTIONS}; name a run of `selfinstruct generate` or `selfinstruct dedup`.")
-    summary = orjson.loads((run / SUMMARY).read_bytes()) if (run / SUMMARY).is_file() else {}
+    summary = _object(run / SUMMARY)
+    calls = _object(run / CALLS)
+    if calls:
+        tokens = {"prompt": calls["prompt_tokens"], "completion": calls["completion_tokens"]}
+        summary = {**summary, "tokens": tokens, "cost_usd": calls["cost_usd"]}
     return figures(lines(run / INSTRUCTIONS), lines(run / REJECTED), summary)
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """{} without the file. InputError: it is no object."""
+    if not path.is_file():
+        return {}
+    try:
+        found: dict[str, Any] = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"{path}: {error}; run the command that made it again.") from error
+    return found
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -118,21 +139,13 @@ def _lengths(kept: Sequence[Item], rejected: Sequence[Item], field: str) -> dict
         "p05": _quantile(own, 0.05),
         "p95": _quantile(own, 0.95),
         "longest": own[-1] if own else None,
-        "kept": _binned(own, LENGTHS),
-        "rejected": _binned(others, LENGTHS),
+        "kept": binned(own, LENGTHS),
+        "rejected": binned(others, LENGTHS),
     }
 
 
 def _quantile(ordered: Sequence[int], share: float) -> int | None:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
-
-
-def _binned(values: Iterable[float], edges: Sequence[float]) -> list[int]:
-    """How many values lie from each edge to the next; what lies beyond is counted at the end."""
-    counts = [0] * (len(edges) - 1)
-    for value in values:
-        counts[min(max(bisect.bisect_right(edges, value) - 1, 0), len(counts) - 1)] += 1
-    return counts
 
 
 def _novelty(kept: Sequence[Item], rejected: Sequence[Item]) -> dict[str, Any]:
@@ -142,8 +155,8 @@ def _novelty(kept: Sequence[Item], rejected: Sequence[Item]) -> dict[str, Any]:
     )
     return {
         "mean": sum(own) / len(own) if own else None,
-        "kept": _binned(own, NEAREST),
-        "rejected": _binned(others, NEAREST),
+        "kept": binned(own, NEAREST),
+        "rejected": binned(others, NEAREST),
     }
 
 

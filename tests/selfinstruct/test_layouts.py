@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runkit.jsonl import JsonLineError
 from selfinstruct.layouts import LAYOUTS, ours
 
 Texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -35,8 +36,39 @@ def test_what_others_write() -> None:
         "input": "",
         "output": "答",
     }
-    several = {"messages": [{"role": role, "content": "x"} for role in ("user", "assistant", "user", "assistant")]}
-    assert ours(several) is None and ours({"text": "x"}) is None and ours({"instruction": 5}) is None
+    assert ours({"instruction": "问", "target": "答", "x": 1}) == {
+        "instruction": "问",
+        "input": "",
+        "output": "答",
+        "x": 1,
+    }
+    seed = {"id": "s", "instruction": "问", "instances": [{"input": "料", "output": "答"}]}
+    assert ours(seed) == {"instruction": "问", "input": "料", "output": "答", "id": "s"}
+
+
+def test_several_exchanges_come_back() -> None:
+    turns = [{"role": role, "content": f"{role} {n}"} for n in range(2) for role in ("user", "assistant")]
+    found = ours({"messages": [{"role": "system", "content": "助手"}, *turns], "id": "m"})
+    assert found == {"instruction": "user 0", "input": "", "output": "assistant 0", "id": "m", "messages": turns}
+    for layout, write in LAYOUTS.items():
+        assert ours(write(found, "")) == found, layout
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"text": "x"},
+        {"instruction": 5},
+        {"instruction": "x", "output": []},
+        {"messages": [{"role": "assistant", "content": "x"}]},
+        {"conversations": [{"from": "human"}]},
+        {"messages": [3]},
+        {"messages": []},
+    ],
+)
+def test_what_is_no_item(record: dict[str, Any]) -> None:
+    with pytest.raises(JsonLineError):
+        ours(record)
 
 
 def test_layouts_by_hand() -> None:

@@ -1,0 +1,5 @@
+"""`python -m selfinstruct`."""
+
+from selfinstruct.cli import main
+
+main()

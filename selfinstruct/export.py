@@ -1,0 +1,153 @@
+"""`selfinstruct export`: a set of instructions in the layout that a trainer reads.
+
+In: a run or a file in any layout of layouts.py. Out: one JSON file (alpaca), JSON lines (belle, sharegpt, messages) or
+a folder with parquet and a dataset card for the Hugging Face hub. Fields that a layout has no place for stand beside it
+under our names, so reading the file gives the same records again. Price: 10 µs a record; alpaca and parquet hold all of
+them in memory.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from runkit.console import emit_json, printable, say
+from runkit.errors import InputError, UsageError
+from runkit.fields import Fault
+from runkit.files import atomic_write, write_text
+from selfinstruct.items import find_items
+from selfinstruct.layouts import LAYOUTS
+
+CARD: Final = "README.md"
+DATA: Final = "data/train.parquet"
+# Columns whose values are texts or numbers as they are; everything else goes into one column as JSON.
+_PLAIN: Final = ("id", "instruction", "input", "output", "category", "model", "topic", "nearest", "nearest_rouge_l")
+_SIZES: Final = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M")
+
+
+@dataclass(frozen=True, slots=True)
+class ExportCall:
+    """The command line of `export`, parsed."""
+
+    source: Path
+    out: Path
+    layout: str  # of LAYOUTS, or parquet
+    system: str
+    as_json: bool
+    lang: str
+
+
+def export(call: ExportCall) -> None:
+    """UsageError: `out` is there already. InputError: nothing can be read, or a record is bad."""
+    if call.out.exists() and not (call.out.is_dir() and not any(call.out.iterdir())):
+        raise UsageError(
+            f"{call.out} is there already; give --out a new {'folder' if call.layout == 'parquet' else 'file'}."
+        )
+    if call.out.is_dir() and call.layout != "parquet":
+        raise UsageError(f"{call.out} is a folder; give --out a file for {call.layout}.")
+    if call.layout == "parquet" and call.system:
+        raise UsageError("--system is for conversations and flat layouts; leave it out for parquet.")
+    records = _records(call.source)
+    count = _parquet(call, list(records)) if call.layout == "parquet" else _json(call, records)
+    if call.as_json:
+        emit_json({"items": count, "format": call.layout, "out": str(call.out)})
+    say(f"{count:,} items: {call.out}")
+
+
+def _records(source: Path) -> Iterator[dict[str, Any]]:
+    """Each with its id. A set that is passed on must not lose a record in silence, so a bad one ends it."""
+    for found in find_items([str(source)]).read():
+        if isinstance(found, Fault):
+            where = f"line {found.line}" if found.line is not None else f"item {found.offset}"
+            raise InputError(f"{found.name}, {where}: {found.reason}: {found.detail}; mend or remove it.")
+        yield found.record | {"id": found.id}
+
+
+def _json(call: ExportCall, records: Iterator[dict[str, Any]]) -> int:
+    write = LAYOUTS[call.layout]
+    count = 0
+    with atomic_write(call.out) as file:
+        array = call.layout == "alpaca"
+        file.write(b"[\n" if array else b"")
+        for record in records:
+            file.write((b",\n" if count else b"") if array else b"")
+            file.write(orjson.dumps(write(record, call.system)) + (b"" if array else b"\n"))
+            count += 1
+        file.write(b"\n]\n" if array else b"")
+    return count
+
+
+def _parquet(call: ExportCall, records: list[dict[str, Any]]) -> int:
+    """Columns as in docs/formats.md; `more` is a JSON object of the other fields."""
+    import polars as pl
+
+    rows = []
+    for record in records:
+        more = {key: value for key, value in record.items() if key not in _PLAIN}
+        rows.append(
+            {name: record.get(name) for name in _PLAIN} | {"more": orjson.dumps(more).decode() if more else None}
+        )
+    schema = {name: pl.Float64 if name == "nearest_rouge_l" else pl.String for name in (*_PLAIN, "more")}
+    with atomic_write(call.out / DATA) as file:
+        pl.DataFrame(rows, schema=schema).write_parquet(file, compression="zstd")
+    write_text(call.out / CARD, card(records, call.lang))
+    return len(records)
+
+
+def card(records: list[dict[str, Any]], lang: str) -> str:
+    """The dataset card, laid out as the hub reads it; the licence is left to the user."""
+    size = _SIZES[min(len(_SIZES) - 1, max(0, len(str(len(records))) - 3))]
+    models, kinds = (Counter(_cell(str(one.get(key) or "–")) for one in records) for key in ("model", "category"))
+    words = _WORDS[lang]
+    head = (
+        f"---\nlanguage:\n- zh\nsize_categories:\n- {size}\ntask_categories:\n- text-generation\n"
+        f"configs:\n- config_name: default\n  data_files: {DATA}\n---\n"
+    )
+    parts = [f"# {words['title']}", words["about"].format(count=f"{len(records):,}")]
+    if models["template"]:
+        parts.append(words["rules"].format(count=f"{models['template']:,}"))
+    for title, counts in (("kind", kinds), ("model", models)):
+        lines = [f"| {words[title]} | {words['items']} |", "|---|---|"]
+        lines += [f"| {name} | {count:,} |" for name, count in counts.most_common(40)]
+        parts.append("\n".join(lines))
+    parts.append(words["columns"])
+    parts.append(words["licence"])
+    return head + "\n\n".join(parts) + "\n"
+
+
+def _cell(text: str) -> str:
+    """Plain inside of a Markdown table."""
+    return "".join(f"&#{ord(sign)};" if sign in "|<>&`*_[]\\" else sign for sign in " ".join(printable(text).split()))
+
+
+_WORDS: Final = {
+    "en": {
+        "title": "Instruction data",
+        "about": "{count} tasks with an answer, made and filtered by `selfinstruct` of Wenhai: no two instructions are "
+        "nearly the same, and each passed the filters that report.html of the run lists.",
+        "rules": "No model wrote {count} of them: rules made them of documents and by computing.",
+        "kind": "kind",
+        "model": "written by",
+        "items": "items",
+        "columns": "`instruction`, `input` (may be empty) and `output` are the task; `nearest` and `nearest_rouge_l` "
+        "the most similar instruction before it; `more` holds the rest as JSON: seeds, documents, the hash of the "
+        "prompt.",
+        "licence": "Fill in under which terms you pass this on, here and as `license:` at the top; terms of the model "
+        "that wrote it may apply.",
+    },
+    "zh": {
+        "title": "指令数据",
+        "about": "共 {count} 条带答案的任务，由文海的 `selfinstruct` 生成并过滤：任意两条指令都不雷同，"
+        "每条都通过了运行报告 report.html 所列的过滤。",
+        "rules": "其中 {count} 条并非出自模型，而是由规则根据文档和计算得出。",
+        "kind": "类别",
+        "model": "来源",
+        "items": "条数",
+        "columns": "`instruction`、`input`（可为空）与 `output` 构成任务；`nearest` 与 `nearest_rouge_l` "
+        "是此前最相近的指令及其相似度；`more` 以 JSON 保存其余字段：种子、文档、提示的哈希。",
+        "licence": "请在此处和文件开头的 `license:` 中写明以何种条款发布；可能还须遵守生成模型的条款。",
+    },
+}

@@ -1,0 +1,274 @@
+"""`selfinstruct generate`: seeds in, instruction data out, each call paid once.
+
+In: seeds, perhaps documents, a model or the rules of the template teacher. Out: a run with instructions.jsonl,
+rejected.jsonl, the ledger of calls, summary.json and report.html. A start goes through all answers from the first one
+again, those of earlier starts out of the ledger, so it ends as if it had never been stopped. Price: 0.6 ms for each
+item that was answered before; tokens otherwise.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from runkit.chat import Failure, Reply, Request
+from runkit.console import emit_json, progress, say
+from runkit.errors import InputError, TooManyFailures, UserError
+from runkit.files import sha256_file, write_bytes, write_json
+from runkit.ledger import Ledger
+from runkit.llm_client import Client
+from runkit.llm_order import Estimate, Progress, estimate, run_all, run_in_order
+from runkit.models import Model, resolve
+from runkit.planned import keep_apart, manifest_inputs
+from runkit.rundir import RunDir, note_usage, usage
+from selfinstruct.asking import Asking
+from selfinstruct.balance import Balance
+from selfinstruct.collect import Collector
+from selfinstruct.config import GenerateConfig
+from selfinstruct.kinds import shares
+from selfinstruct.material import Sources, gather, plan_sources
+from selfinstruct.output import Lines
+from selfinstruct.prompts import SCHEMA, VERSION, Example
+from selfinstruct.seeds import Seed, read_seeds
+from selfinstruct.stats import write_stats
+from selfinstruct.teaching import teach
+from selfinstruct.template import NAME as TEMPLATE
+from selfinstruct.topics import OURS, read_topics
+
+COMMAND: Final = "selfinstruct generate"
+LEDGER: Final = "ledger.sqlite"
+CALLS: Final = "calls.json"
+FAILURES: Final = "failures.jsonl"
+_USUAL_YIELD: Final = 0.6  # of the items that are asked for, to estimate by
+# Nothing of this changes which prompts are made.
+_FREE: Final = {"patience"}
+_PROBE: Final = "用 JSON 给出一条任务：instruction 写“说一个颜色的名字”，input 写空字符串，output 写“蓝色”。"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateCall:
+    """The command line, parsed; `started` is a `time.monotonic()`."""
+
+    seeds: list[Path]
+    out: Path
+    n: int
+    model: str
+    config: GenerateConfig
+    documents: list[str]  # of --from-docs
+    topics: Path | None
+    models_file: Path | None
+    prices_file: Path | None
+    budget_usd: float | None
+    concurrency: int | None  # None: found out while running
+    dry_run: bool
+    as_json: bool
+    quiet: bool
+    lang: str
+    max_bad: float
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    seeds: list[Seed]
+    topics: tuple[str, ...]
+    sources: Sources
+    model: Model | None  # None: the template teacher
+
+    @property
+    def examples(self) -> list[Example]:
+        return [Example(one.id, one.instruction, one.input, one.output, one.category) for one in self.seeds]
+
+
+def generate(call: GenerateCall) -> None:
+    """Make `call.n` items. UsageError, InputError: what was given; RefusedError: budget or key; TooManyFailures."""
+    prepared = _prepared(call)
+    if call.dry_run:
+        _dry_run(call, prepared)
+        return
+    with RunDir.open(call.out, COMMAND, _bound(call, prepared), _inputs(call, prepared)) as run:
+        note_usage(run, usage(call.started))
+        collector = Collector(run, prepared.seeds, call.config, call.n)
+        balance = Balance(shares(call.config.kinds), call.config.items_per_request, call.config.patience)
+        counts: dict[str, Any] = {"made": 0, "failed": 0, "surplus": 0}
+        stopped: UserError | None = None
+        try:
+            if prepared.model is None:
+                counts = teach(call, prepared.seeds, gather(prepared.sources, call.config), collector, balance)
+            else:
+                _ask(call, prepared, prepared.model, run, (collector, balance, counts))
+        except UserError as error:
+            stopped = error
+            raise
+        finally:
+            collector.close()
+            summary = _summary(call, collector, balance, counts, stopped)
+            write_json(run.file("summary.json"), summary)
+            note_usage(run, usage(call.started))
+            write_stats(run.path, call.lang)
+    if call.as_json:
+        emit_json({**summary, **_calls(call.out), **usage(call.started), "run": str(call.out)})
+    _tell(call, summary)
+    if counts["failed"] > call.max_bad * max(1, counts["made"]):
+        raise TooManyFailures(
+            f"{counts['failed']:,} of {counts['made']:,} requests failed, more than --max-bad {call.max_bad:g}; "
+            f"see {call.out / FAILURES}."
+        )
+
+
+def _prepared(call: GenerateCall) -> _Prepared:
+    keep_apart(call.out, [*map(str, call.seeds), *call.documents])
+    seeds = read_seeds(call.seeds)
+    topics = read_topics(call.topics)
+    model = None if call.model == TEMPLATE else resolve(call.model, call.models_file, call.prices_file)
+    return _Prepared(seeds, topics, plan_sources(call.documents), model)
+
+
+def _bound(call: GenerateCall, prepared: _Prepared) -> dict[str, Any]:
+    """What decides which items come; --n, --budget and --concurrency may change from start to start."""
+    model = prepared.model
+    who = {"name": TEMPLATE} if model is None else {"url": model.url, "model": model.model, "extra": model.extra_body}
+    return {**call.config.model_dump(mode="json", exclude=_FREE), "model": who, "prompts": VERSION}
+
+
+def _inputs(call: GenerateCall, prepared: _Prepared) -> list[dict[str, Any]]:
+    files = [(f"seeds {number}", path) for number, path in enumerate(call.seeds)]
+    files.append(("topics", call.topics or OURS))
+    found = [{"name": name, "size": path.stat().st_size, "fingerprint": sha256_file(path)} for name, path in files]
+    return [*found, *(manifest_inputs(prepared.sources.plan) if prepared.sources.plan is not None else [])]
+
+
+def _ask(
+    call: GenerateCall,
+    prepared: _Prepared,
+    model: Model,
+    run: RunDir,
+    into: tuple[Collector, Balance, dict[str, Any]],
+) -> None:
+    """Ask until the set is full; what was asked is in `into` however it ends."""
+    collector, balance, counts = into
+    config = call.config
+    materials = gather(prepared.sources, config)
+    with Ledger.open(run.file(LEDGER)) as ledger:
+        client = Client(model, ledger, budget_usd=call.budget_usd, concurrency=call.concurrency)
+        say(_estimated(_estimate(call, prepared, model), call.n))
+        try:
+            structured = config.structured == "on" or (config.structured == "auto" and _has_schemas(client))
+            asking = Asking(
+                config, prepared.examples, prepared.topics, materials, collector, balance, model.name, structured
+            )
+            counts["structured"] = structured
+            try:
+                _rounds(call, client, asking, collector)
+            finally:
+                counts |= {"made": asking.requests, "failed": len(asking.failures), "surplus": asking.surplus}
+                _write_failures(run, asking.failures)
+        finally:
+            totals = ledger.totals()
+            write_json(run.file(CALLS), {**asdict(totals), "cost_usd": totals.spent_usd if model.price else None})
+
+
+def _rounds(call: GenerateCall, client: Client, asking: Asking, collector: Collector) -> None:
+    with progress("Generating", call.n, "items", call.quiet) as advance:
+        shown = 0
+
+        def show(state: Progress) -> None:
+            nonlocal shown
+            advance(len(collector.accepted) - shown)
+            shown = len(collector.accepted)
+
+        while not asking.done:
+            run_in_order(client, asking.build, asking.take, call.config.window, show)
+
+
+def _has_schemas(client: Client) -> bool:
+    """Whether the endpoint keeps to a JSON schema; asked once, for the answer stays in the ledger."""
+    request = Request(
+        messages=[{"role": "user", "content": _PROBE}], max_tokens=200, temperature=0, response_format=SCHEMA
+    )
+    found: list[Reply | Failure] = []
+    run_all(client, [request], lambda _, answer: found.append(answer))
+    answer = found[0]
+    return isinstance(answer, Reply) and answer.text.lstrip().startswith("{") and '"items"' in answer.text
+
+
+def _write_failures(run: RunDir, failures: Sequence[tuple[int, Failure]]) -> None:
+    if failures:
+        lines = Lines(run.file(FAILURES))
+        for number, failure in failures:
+            lines.write(
+                {"request": number, "kind": failure.kind, "message": failure.message, "call_id": failure.call_id}
+            )
+        lines.close()
+    elif run.file(FAILURES).is_file():
+        write_bytes(run.file(FAILURES), b"")
+
+
+def _estimate(call: GenerateCall, prepared: _Prepared, model: Model) -> Estimate:
+    config = call.config
+    balance = Balance(shares(config.kinds), config.items_per_request, config.patience)
+    asking = Asking(config, prepared.examples, prepared.topics, [], None, balance, model.name, True)
+    requests = asking.sample(2 * len(balance.shares))
+    items = config.items_per_request * _USUAL_YIELD
+    calls = -(-call.n // items) + (call.n if config.two_phase else 0)
+    return estimate(requests, model, int(calls))
+
+
+def _estimated(found: Estimate, n: int) -> str:
+    cost = "its price is not known" if found.usd is None else f"about {found.usd:.2f} USD"
+    most = "" if found.most_usd is None else f", {found.most_usd:.2f} at the most"
+    return (
+        f"For {n:,} items about {found.calls:,} calls, {found.prompt_tokens:,} tokens asked and "
+        f"{found.completion_tokens:,} answered; {cost}{most}."
+    )
+
+
+def _dry_run(call: GenerateCall, prepared: _Prepared) -> None:
+    wanted = shares(call.config.kinds)
+    if prepared.model is None:
+        say(f"{call.n:,} items by rules, without a model; {len(prepared.seeds):,} seeds. Nothing was written.")
+        found: dict[str, Any] = {"n": call.n, "model": TEMPLATE, "seeds": len(prepared.seeds)}
+    else:
+        guess = _estimate(call, prepared, prepared.model)
+        say(f"{prepared.model.name} at {prepared.model.host}, {len(prepared.seeds):,} seeds, {len(wanted)} kinds.")
+        say(_estimated(guess, call.n) + " Nothing was written or sent.")
+        found = {"n": call.n, "model": prepared.model.name, "seeds": len(prepared.seeds), **asdict(guess)}
+    if call.as_json:
+        emit_json({**found, "wanted": wanted})
+
+
+def _summary(
+    call: GenerateCall, collector: Collector, balance: Balance, counts: dict[str, Any], stopped: UserError | None
+) -> dict[str, Any]:
+    return {
+        "n": call.n,
+        "kept": len(collector.accepted),
+        "rejected": collector.rejected,
+        "reasons": dict(sorted(collector.reasons.items(), key=lambda pair: (-pair[1], pair[0]))),
+        "wanted": balance.shares,
+        "set_aside": balance.set_aside,
+        "threshold": call.config.novelty.threshold,
+        "requests": counts,
+        "stopped": None if stopped is None else str(stopped),
+    }
+
+
+def _calls(run: Path) -> dict[str, Any]:
+    import orjson
+
+    file = run / CALLS
+    return {"calls": orjson.loads(file.read_bytes())} if file.is_file() else {}
+
+
+def _tell(call: GenerateCall, summary: dict[str, Any]) -> None:
+    say(f"{summary['kept']:,} items kept of {summary['kept'] + summary['rejected']:,}.")
+    for reason, count in list(summary["reasons"].items())[:5]:
+        say(f"  {count:>8,}  {reason}")
+    if summary["set_aside"]:
+        say(f"Set aside, for their requests brought nothing: {', '.join(summary['set_aside'])}.")
+    if summary["kept"] < call.n:
+        raise InputError(
+            f"Only {summary['kept']:,} of {call.n:,} items: there is not enough in the documents and seeds for more; "
+            "give more of them with --from-docs, or a model."
+        )
+    say(f"Report: {call.out / 'report.html'}")
