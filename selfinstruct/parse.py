@@ -148,11 +148,14 @@ def _blocks(text: str) -> tuple[list[dict[str, list[str]]], bool]:
             line, ended = line[mark.end() :], False
         elif (blocks and _END.match(line)) or (outer and _closes(line, outer)):
             field, ended = None, True
-        elif (alone := _ALONE.match(line)) and (next_name := _next_field(lines, number)) is not None:
+        elif (
+            (alone := _ALONE.match(line))
+            and (next_name := _next_field(lines, number)) is not None
             # A bare number may be a point of an answer's list; with our word for an item it is none.
-            if next_name == "instruction" or alone.group("word"):
-                field = None
-                blocks.append({})
+            and (next_name == "instruction" or alone.group("word"))
+        ):
+            field = None
+            blocks.append({})
         if (opening := _FENCE.match(line)) is not None:
             if field is None:
                 outer = opening.group(1)
