@@ -23,9 +23,11 @@ _ENDS: Final = re.compile(r"(?<=[。！？])(?![”’」』）])|\n+")
 _BOOK: Final = re.compile(r"《([^《》\n]{1,30})》")
 _YEAR: Final = re.compile(r"(?<!\d)(?:1[5-9]|20)\d\d ?年")
 _MARKS: Final = re.compile(r"[，。；：！？、]")
-_SITE: Final = re.compile(r"\s*[_|｜].*| [-–—] .*")  # what a page's title has behind its own
+# What a page's title has around its own.
+_SITE: Final = re.compile(r"^[\[【][^\]】]{1,8}[\]】]\s*|\s*[_|｜].*| [-–—] .*")
 _SHORT, _LONG = 16, 90  # characters of a sentence that stands in an instruction
 _QUOTES: Final = frozenset("“”‘’「」『』")
+_LISTED: Final = re.compile(r"^(?:[（(]?[\d一二三四五六七八九十]{1,3}[）).、．]|[-*•·])\s*(?!\d)")
 _MOST_INPUT: Final = 400
 
 
@@ -55,7 +57,8 @@ Rule = Callable[[Text, Random], tuple[str, str, str] | None]
 
 def text_of(id: str, title: str | None, text: str) -> Text:
     """Cut a document into sentences."""
-    return Text(id, title, tuple(part for piece in _ENDS.split(text) if (part := piece.strip())))
+    pieces = (_LISTED.sub("", piece.strip()) for piece in _ENDS.split(text))
+    return Text(id, title, tuple(piece for piece in pieces if piece))
 
 
 class Teacher:
@@ -123,6 +126,12 @@ def _nouns(sentences: Sequence[str]) -> Counter[str]:
     )
 
 
+def _about(sentences: Sequence[str], most: int) -> str | None:
+    """What sentences speak of, as a list; None: too little to tell one text from another."""
+    words = [word for word, _ in _nouns(sentences).most_common(most)]
+    return "、".join(words) if len(words) >= 3 else None
+
+
 def _cloze(text: Text, rng: Random) -> tuple[str, str, str] | None:
     sentence = rng.choice(_usable(text))
     nouns = [word for word in _nouns([sentence]) if sentence.count(word) == 1]
@@ -166,10 +175,11 @@ def _order(text: Text, rng: Random) -> tuple[str, str, str] | None:
     while mixed == chosen:
         rng.shuffle(mixed)
     listed = "\n".join(f"（{number}）{one}" for number, one in enumerate(mixed, 1))
-    topic = "、".join(word for word, _ in _nouns(chosen).most_common(3))
-    if not topic:
+    words = _about(chosen, 5)
+    if words is None:
         return None
-    return f"材料里关于{topic}的四个句子被打乱了，请恢复原来的次序，写成一段。", listed, "".join(chosen)
+    asked = rng.choice((f"把谈{words}的四句话排回原来的顺序。", f"{words}——说这些的句子打乱了，理成通顺的一段。"))
+    return asked, listed, "".join(chosen)
 
 
 def _punctuation(text: Text, rng: Random) -> tuple[str, str, str] | None:
@@ -198,8 +208,10 @@ def _title(text: Text, rng: Random) -> tuple[str, str, str] | None:
     body = _around(text, first)
     if title in body or len(body) < 80:
         return None
-    topic = "、".join(word for word, _ in _nouns(_usable(text)).most_common(4))
-    return f"文章谈到了{topic}，请根据正文拟一个标题。", body, title
+    words = _about(_usable(text), 5)
+    if words is None:
+        return None
+    return rng.choice((f"给这篇谈{words}的文章拟个标题。", f"文中写了{words}，题目可以叫什么？")), body, title
 
 
 def _go_on(text: Text, rng: Random) -> tuple[str, str, str] | None:
@@ -214,25 +226,29 @@ def _go_on(text: Text, rng: Random) -> tuple[str, str, str] | None:
 def _sentence_with(text: Text, rng: Random) -> tuple[str, str, str] | None:
     sentence = rng.choice(_usable(text))
     context = _around(text, text.sentences[max(0, text.sentences.index(sentence) - rng.randint(0, 3))])
-    words = [word for word in _nouns([sentence]) if context.count(word) == sentence.count(word)]
-    if len(words) < 2 or sentence not in context or context.count("。") < 3:
+    words = _about([sentence], 4)
+    if words is None or sentence not in context or context.count("。") < 3:
         return None
-    one, other = rng.sample(words, 2)
-    return f"材料中哪一句话同时说到了{one}和{other}？请原样摘出。", context, sentence
+    asked = rng.choice(
+        (
+            f"摘出同时说到{words}的那句话。",
+            f"{words}出现在材料的哪一句里？照原文抄下来。",
+            f"我要引用讲{words}的原句，帮我从材料里找。",
+        )
+    )
+    return asked, context, sentence
 
 
 def _years(text: Text, rng: Random) -> tuple[str, str, str] | None:
     sentence = rng.choice(_usable(text))
     found = list(dict.fromkeys(_YEAR.findall(sentence)))
-    return (f"“{sentence}”这句话提到了哪些年份？", "", "、".join(found)) if found else _sentence_with(text, rng)
+    return (f"“{sentence}”这句话提到了哪些年份？", "", "、".join(found)) if found else None
 
 
 def _books(text: Text, rng: Random) -> tuple[str, str, str] | None:
     sentence = rng.choice(_usable(text))
     found = list(dict.fromkeys(_BOOK.findall(sentence)))
-    if not found:
-        return _sentence_with(text, rng)
-    return f"把“{sentence}”里书名号中的名称摘出来。", "", "、".join(found)
+    return (f"把“{sentence}”里书名号中的名称摘出来。", "", "、".join(found)) if found else None
 
 
 def _mood(text: Text, rng: Random) -> tuple[str, str, str] | None:
@@ -251,11 +267,11 @@ def _around(text: Text, sentence: str) -> str:
     return taken.strip()
 
 
-_TO_TRADITIONAL: Final = OpenCC("s2t")
+_TO_TRADITIONAL: Final = OpenCC("s2tw")  # plain s2t writes 纔 and 爲, which hardly anybody does
 _RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "closed_qa": (_cloze, _which_first),
     "rewrite": (_punctuation, _order),
-    "extract": (_years, _books, _sentence_with),
+    "extract": (_sentence_with, _years, _sentence_with, _books),
     "generation": (_go_on,),
     "classification": (_mood,),
     "summarization": (_title,),

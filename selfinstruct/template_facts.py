@@ -5,6 +5,7 @@ In: a seeded `random.Random`. Out: drafts that are right by construction. Nothin
 
 import calendar
 import datetime
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from random import Random
@@ -31,7 +32,7 @@ def _shopping(rng: Random) -> Fact:
     (good, unit), (other, other_unit) = rng.sample(_GOODS, 2)
     count, price, others, other_price = (rng.randint(2, 12) for _ in range(4))
     total = count * price + others * other_price
-    paid = -(-total // 50) * 50
+    paid = (total // 50 + 1) * 50
     who = rng.choice(_NAMES)
     return (
         f"{who}买了 {count} {unit}{good}，每{unit} {price} 元，又买了 {others} {other_unit}{other}，每{other_unit} "
@@ -79,7 +80,7 @@ def _mean(rng: Random) -> Fact:
 
 
 def _fraction(rng: Random) -> Fact:
-    one, other = (Fraction(rng.randint(1, 8), rng.randint(2, 9)) for _ in range(2))
+    one, other = (Fraction(rng.randint(1, 8), rng.choice((9, 11, 13, 16))) for _ in range(2))
     sign, result = ("+", one + other) if rng.random() < 0.5 else ("×", one * other)
     return f"计算 {one} {sign} {other}，结果写成最简分数。", f"{one} {sign} {other} = {result}"
 
@@ -91,6 +92,88 @@ def _rectangle(rng: Random) -> Fact:
         f"菜园是长方形，长 {long} 米，宽 {wide} 米。围一圈篱笆要多长？菜园的面积是多少？",
         f"篱笆：2 × ({long} + {wide}) = {edge} 米。\n面积：{long} × {wide} = {long * wide} 平方米。",
     )
+
+
+def _expression(rng: Random) -> Fact:
+    """Products, a quotient without remainder, sums: worked out in the order of the operations."""
+    a, b = rng.randint(12, 99), rng.randint(3, 49)
+    divisor, quotient = rng.randint(3, 19), rng.randint(6, 60)
+    more, less = rng.randint(20, 900), rng.randint(1, 150)
+    product, dividend = a * b, divisor * quotient
+    whole = product + dividend // divisor + more - less
+    shown = f"{a} × {b} + {dividend} ÷ {divisor} + {more} − {less}"
+    return (
+        rng.choice((f"计算：{shown}", f"{shown} 等于多少？写出步骤。", f"这道算式怎么算：{shown}")),
+        f"先算乘除：{a} × {b} = {product}，{dividend} ÷ {divisor} = {quotient}。\n"
+        f"再算加减：{product} + {quotient} + {more} − {less} = {whole}。",
+    )
+
+
+def _sorted_numbers(rng: Random) -> Fact:
+    numbers = rng.sample(range(-90, 400), rng.randint(6, 8))
+    listed, ordered = "、".join(map(str, numbers)), sorted(numbers)
+    middle = len(ordered) // 2
+    median = Fraction(ordered[middle] + ordered[-1 - middle], 2)
+    shown = str(median) if median.denominator == 1 else f"{float(median):.1f}"
+    return (
+        rng.choice((f"把 {listed} 从小到大排列，再求中位数。", f"一组数据：{listed}。它的中位数和极差各是多少？")),
+        f"从小到大：{'、'.join(map(str, ordered))}。\n中位数：{shown}。\n极差：{ordered[-1] - ordered[0]}。",
+    )
+
+
+def _common_divisor(rng: Random) -> Fact:
+    base = rng.randint(2, 30)
+    one, other, third = (base * factor for factor in rng.sample(range(2, 40), 3))
+    found = math.gcd(one, other, third)
+    return (
+        rng.choice((f"求 {one}、{other}、{third} 的最大公约数。", f"{one}、{other} 和 {third} 最大的公因数是几？")),
+        f"{one} = {found} × {one // found}，{other} = {found} × {other // found}，"
+        f"{third} = {found} × {third // found}，而三个商没有大于 1 的公因数，所以最大公约数是 {found}。",
+    )
+
+
+def _leap_years(rng: Random) -> Fact:
+    years = [rng.randint(1601, 2399) for _ in range(4)] + [rng.randint(17, 23) * 100, 4 * rng.randint(401, 599)]
+    rng.shuffle(years)
+    found = [str(year) for year in years if calendar.isleap(year)]
+    return (
+        rng.choice(("{}，哪些是闰年？", "从 {} 里挑出闰年。")).format("、".join(map(str, years))),
+        f"闰年是 {'、'.join(found)}。能被 4 整除而不能被 100 整除的年份，或能被 400 整除的年份，才是闰年。",
+    )
+
+
+def _earliest(rng: Random) -> Fact:
+    days = [datetime.date(rng.randint(1950, 2049), rng.randint(1, 12), rng.randint(1, 28)) for _ in range(4)]
+    listed = "、".join(f"{day.year}-{day.month:02}-{day.day:02}" for day in days)
+    first, last = min(days), max(days)
+    return (
+        rng.choice((f"{listed}，最早和最晚的日期相隔几天？", f"这些日期里头尾差多少天：{listed}？")),
+        f"最早是 {first:%Y-%m-%d}，最晚是 {last:%Y-%m-%d}，相隔 {(last - first).days} 天。",
+    )
+
+
+def _price_list(rng: Random) -> Fact:
+    goods = rng.sample(_GOODS, 4)
+    prices = rng.sample(range(2, 60), len(goods))
+    said = "、".join(f"{good} {price} 元" for (good, _), price in zip(goods, prices, strict=True))
+    rows = "\n".join(f'    "{good}": {price},' for (good, _), price in zip(goods, prices, strict=True))
+    task, line, result = rng.choice(
+        (
+            ("求总价", "print(sum(prices.values()))", str(sum(prices))),
+            ("找出最贵的", "print(max(prices, key=prices.get))", goods[prices.index(max(prices))][0]),
+            ("按价格从低到高列出", "print(sorted(prices, key=prices.get))", ""),
+        )
+    )
+    ordered = [good for price, good in sorted(zip(prices, [good for good, _ in goods], strict=True), key=_first)]
+    shown = result or "[" + ", ".join(f"'{good}'" for good in ordered) + "]"
+    return (
+        rng.choice((f"用 Python 字典存：{said}，{task}。", f"{said}，写段 Python 代码{task}。")),
+        f"```python\nprices = {{\n{rows}\n}}\n{line}\n```\n运行结果：{shown}",
+    )
+
+
+def _first(pair: tuple[int, str]) -> int:
+    return pair[0]
 
 
 def _weekday(rng: Random) -> Fact:
@@ -142,9 +225,15 @@ def _program(task: str, body: str) -> Callable[[Random], Fact]:
     return lambda rng: (task, f"```python\n{body}\n```")
 
 
-MATH: Final[tuple[Callable[[Random], Fact], ...]] = (_shopping, _road, _tank, _mean, _fraction, _rectangle, _divisors)
-OPEN_QA: Final[tuple[Callable[[Random], Fact], ...]] = (_weekday, _days_between, _leap, _binary, _numeral)
+MATH: Final[tuple[Callable[[Random], Fact], ...]] = (
+    *(_expression, _shopping, _sorted_numbers, _road, _common_divisor, _tank),
+    *(_expression, _mean, _sorted_numbers, _fraction, _rectangle, _divisors),
+)
+OPEN_QA: Final[tuple[Callable[[Random], Fact], ...]] = (
+    *(_leap_years, _weekday, _earliest, _days_between, _leap_years, _leap, _earliest, _binary, _numeral),
+)
 CODE: Final[tuple[Callable[[Random], Fact], ...]] = (
+    _price_list,
     _program(
         "用 Python 写一个函数，统计字符串里每个汉字出现的次数，其他字符不计。",
         "from collections import Counter\n\n\ndef count_han(text):\n"

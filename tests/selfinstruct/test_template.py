@@ -4,6 +4,8 @@ import ast
 import contextlib
 import io
 import re
+import statistics
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from random import Random
 from typing import Any
@@ -87,32 +89,87 @@ def _value(expression: str) -> Fraction:
     return of(ast.parse(expression, mode="eval").body)
 
 
-@pytest.mark.parametrize("number", range(len(MATH)))
-def test_sums_add_up(number: int) -> None:
+def named(rules: Sequence[Callable[[Random], Any]], name: str) -> Callable[[Random], Any]:
+    return next(rule for rule in rules if rule.__name__ == name)
+
+
+def numbers(text: str) -> list[int]:
+    return [int(found) for found in re.findall(r"-?\d+", text)]
+
+
+@pytest.mark.parametrize("rule", dict.fromkeys(MATH), ids=lambda rule: str(rule.__name__))
+def test_sums_add_up(rule: Callable[[Random], Any]) -> None:
     found = 0
     for seed in range(40):
-        _, answer = MATH[number](Random(seed))
-        for left, sign, right in re.findall(r"([\d/ +×÷−()]+?) ([=≈]) ([\d./]+)", answer):
-            plain = left.translate(str.maketrans("×÷−", "*/-")).strip()
-            got, told = _value(plain), _value(right.strip("."))
-            assert got == told if sign == "=" else abs(got - told) <= Fraction("0.005"), answer
+        _, answer = rule(Random(seed))
+        for left, sign, right in re.findall(r"([\d/ +×÷−()]+?) ([=≈]) ([\d./]+(?: × \d+)?)", answer):
+            plain, told = (side.translate(str.maketrans("×÷−", "*/-")).strip(" .") for side in (left, right))
+            got, expected = _value(plain), _value(told)
+            assert got == expected if sign == "=" else abs(got - expected) <= Fraction("0.005"), answer
             found += 1
-    assert found or number == 6
-    if number == 6:
-        task, answer = MATH[6](Random(5))
-        whole = int(re.findall(r"\d+", task)[0])
-        listed = list(map(int, re.findall(r"\d+", answer.split("：")[1].split("\n")[0])))
-        assert listed == [n for n in range(1, whole + 1) if whole % n == 0]
+    assert found or rule.__name__ in ("_divisors", "_sorted_numbers")
+
+
+def test_numbers_by_other_means() -> None:
+    for seed in range(40):
+        task, answer = named(MATH, "_divisors")(Random(seed))
+        listed = numbers(answer.split("：")[1].split("\n")[0])
+        assert listed == [n for n in range(1, numbers(task)[0] + 1) if numbers(task)[0] % n == 0]
+        task, answer = named(MATH, "_sorted_numbers")(Random(seed))
+        median, spread = re.search(r"中位数：([-\d.]+)。\n极差：(\d+)。", answer).groups()  # type: ignore[union-attr]
+        assert statistics.median(numbers(task)) == float(median)
+        assert max(numbers(task)) - min(numbers(task)) == int(spread)
+        task, answer = named(MATH, "_common_divisor")(Random(seed))
+        assert max(n for n in range(1, 1300) if not any(one % n for one in numbers(task))) == numbers(answer)[-1]
+        task, answer = named(MATH, "_shopping")(Random(seed))
+        count, price, others, other_price, paid = numbers(task)
+        assert paid > count * price + others * other_price and numbers(answer)[-1] > 0
 
 
 def test_calendar_by_zellers_rule() -> None:
     """Days of the week by a formula that Python's calendar does not use."""
     for seed in range(60):
-        task, answer = OPEN_QA[0](Random(seed))
+        task, answer = named(OPEN_QA, "_weekday")(Random(seed))
         year, month, day = map(int, re.findall(r"\d+", task))
         y, m = (year - 1, month + 12) if month < 3 else (year, month)
         number = (day + 13 * (m + 1) // 5 + y % 100 + y % 100 // 4 + y // 100 // 4 + 5 * (y // 100)) % 7
         assert answer == f"星期{'六日一二三四五'[number]}。"
+
+
+def test_years_and_spans_by_counting_days() -> None:
+    def day_number(year: int, month: int, day: int) -> int:
+        """The Julian day number (Fliegel and Van Flandern, 1968)."""
+        a = (month - 14) // 12 if month > 14 else -1 if month < 3 else 0
+        return (
+            1461 * (year + 4800 + a) // 4
+            + 367 * (month - 2 - 12 * a) // 12
+            - 3 * ((year + 4900 + a) // 100) // 4
+            + day
+            - 32075
+        )
+
+    for seed in range(40):
+        task, answer = named(OPEN_QA, "_leap_years")(Random(seed))
+        leap = [year for year in numbers(task) if day_number(year, 3, 1) - day_number(year, 2, 28) == 2]
+        assert numbers(answer.split("。")[0]) == leap and leap
+        task, answer = named(OPEN_QA, "_earliest")(Random(seed))
+        days = [day_number(*map(int, found)) for found in re.findall(r"(\d+)-(\d+)-(\d+)", task)]
+        assert numbers(answer)[-1] == max(days) - min(days)
+
+
+def test_price_lists_run_to_what_they_say() -> None:
+    tasks = set()
+    for seed in range(40):
+        task, answer = named(CODE, "_price_list")(Random(seed))
+        program, result = re.fullmatch(r"```python\n(.*)\n```\n运行结果：(.+)", answer, re.S).groups()  # type: ignore[union-attr]
+        shown = io.StringIO()
+        with contextlib.redirect_stdout(shown):
+            exec(program, {})
+        assert shown.getvalue().strip() == result
+        prices = re.findall(r"([\u4e00-\u9fff]+?) (\d+) 元", task.replace("存：", "存： "))
+        assert all(f'"{good.removeprefix("用")}": {price}' in program for good, price in prices)
+        tasks.add(result[0] == "[" or result.isdigit())
+    assert tasks == {True, False}
 
 
 CALLS = [
@@ -127,10 +184,13 @@ CALLS = [
 ]
 
 
-@pytest.mark.parametrize(("number", "call", "result"), [(n, *pair) for n, pair in enumerate(CALLS)])
-def test_programs_do_what_was_asked(number: int, call: str, result: Any) -> None:
-    _, answer = CODE[number](Random(0))
+@pytest.mark.parametrize(("call", "result"), CALLS)
+def test_programs_do_what_was_asked(call: str, result: Any) -> None:
+    """Every program is called by one of these; a rule that writes none that fits would be without a name."""
+    function = re.search(r"[a-z_]{5,}(?=\()", call.removeprefix("list")).group()  # type: ignore[union-attr]
+    fixed = [rule(Random(0))[1] for rule in CODE if rule.__name__ == "<lambda>"]
+    answer = next(answer for answer in fixed if f"def {function}(" in answer)
     names: dict[str, Any] = {}
     with contextlib.redirect_stdout(io.StringIO()):
         exec(re.fullmatch(r"```python\n(.*)\n```", answer, re.S).group(1), names)  # type: ignore[union-attr]
-    assert eval(call, names) == result and len(CALLS) == len(CODE)
+    assert eval(call, names) == result and len(CALLS) == len(fixed)
