@@ -26,7 +26,10 @@ demo: setup
 	$(BIN)/train plan $(DEMO)/tokens $(SMALL) --no-measure
 	$(BIN)/train pretrain $(DEMO)/tokens $(SMALL) --out $(DEMO)/base
 	$(BIN)/train eval ppl $(DEMO)/base $(DEMO)/clean --held-out 0.1
-	@echo "Open report.html in $(DEMO)/clean, $(DEMO)/tokenizer, $(DEMO)/tokens and $(DEMO)/base, and $(DEMO)/view.html."
+	$(BIN)/selfinstruct generate --seeds examples/seeds.jsonl --model template --from-docs $(DEMO)/clean --n 500 \
+		--out $(DEMO)/instructions
+	$(BIN)/selfinstruct stats $(DEMO)/instructions
+	@echo "Open report.html in $(DEMO)/clean, tokenizer, tokens, base and instructions, and $(DEMO)/view.html."
 
 lint: setup
 	$(BIN)/ruff check .

@@ -64,7 +64,8 @@ class _Report:
             cards.append(r.Figure(self.t("mean_nearest"), f"{found['novelty']['mean']:.2f}", self.t("mean_note")))
         if found["requests"] is not None:
             calls = found["requests"]
-            cards.append(r.Figure(self.t("requests"), calls["made"], self.t("failed", count=number(calls["failed"]))))
+            name = "drafts" if "template" in found["models"] else "requests"
+            cards.append(r.Figure(self.t(name), calls["made"], self.t("failed", count=number(calls["failed"]))))
         if found["tokens"]:
             tokens = found["tokens"]
             note = self.t("completion", count=number(tokens["completion"]))

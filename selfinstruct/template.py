@@ -211,7 +211,7 @@ def _title(text: Text, rng: Random) -> tuple[str, str, str] | None:
     words = _about(_usable(text), 5)
     if words is None:
         return None
-    return rng.choice((f"给这篇谈{words}的文章拟个标题。", f"文中写了{words}，题目可以叫什么？")), body, title
+    return rng.choice((f"拟一个标题，文章讲的是{words}。", f"文中写了{words}，题目可以叫什么？")), body, title
 
 
 def _go_on(text: Text, rng: Random) -> tuple[str, str, str] | None:
