@@ -81,7 +81,7 @@ class Client:
         self._wire = Wire(model, self.policy.stall_s)
         self._stopping = asyncio.Event()
         self._flying: dict[str, asyncio.Task[Reply | Failure]] = {}
-        self._numbers = 0
+        self._calls = 0
         self._bad_requests = 0
         self._settled = asyncio.Event()  # set and replaced whenever money may have come free
         self._tokens_per_byte, self._mean_completion = 0.35, -1.0  # -1: none seen
@@ -105,8 +105,10 @@ class Client:
         self.counts.replayed += found is not None
         return found
 
-    async def call(self, request: Request) -> Reply | Failure:
-        """The answer to one request; earlier calls go first. The same request twice at a time is one call.
+    async def call(self, request: Request, rank: int | None = None) -> Reply | Failure:
+        """The answer to one request. The same request twice at a time is one call.
+
+        Lower ranks go first, of equal ones the earlier call; None: earlier calls go first.
 
         RefusedError, EnvironmentFault: as `halted`. Stopped: see there; the attempts are in the ledger.
         """
@@ -117,8 +119,9 @@ class Client:
             return found
         flying = self._flying.get(prepared.key)
         if flying is None:
-            self._numbers += 1
-            flying = asyncio.get_running_loop().create_task(self._make(prepared, self._numbers))
+            self._calls += 1
+            number = self._calls if rank is None else rank
+            flying = asyncio.get_running_loop().create_task(self._make(prepared, number))
             self._flying[prepared.key] = flying
             flying.add_done_callback(lambda _: self._flying.pop(prepared.key, None))
         return await flying

@@ -2,19 +2,19 @@
 
 In: a client, a function that builds request i, and one that takes its answer. Out: answers taken in the order of the
 requests. Request i is built exactly when answer i - window has been taken, whatever came back first, so the same seed
-gives the same requests for any number of calls at a time. Ctrl-C and SIGTERM let no more requests leave, wait for
-those in flight and record them; a second one quits at once. Price: a slow answer holds up what comes `window` behind
-it.
+gives the same requests for any number of calls at a time. What is built need not leave: it is held until it is wanted,
+so how much is wanted changes nothing about the requests. Ctrl-C and SIGTERM let no more requests leave, wait for those
+in flight and record them; a second one quits at once. Price: a slow answer holds up what comes `window` behind it.
 """
 
 import asyncio
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from runkit.chat import Failure, Reply, Request, prepare
 from runkit.console import Terminated, say
@@ -51,6 +51,39 @@ class Estimate:
     most_usd: float | None
 
 
+class Steps(Protocol):
+    """What `run_steps` goes through. All but `follow` are called in order, at moments that timing does not change."""
+
+    def build(self, number: int) -> Request | None:
+        """Request `number`, built when answer number - window has been taken; None: there are no more."""
+
+    def wanted(self, number: int) -> bool:
+        """Whether it may leave now; asked again after each answer, until it does."""
+
+    def follow(self, number: int, answer: Reply | Failure) -> Sequence[Request]:
+        """What is asked next because of this answer, and of nothing else; called when the answer comes."""
+
+    def take(self, number: int, answers: Sequence[Reply | Failure]) -> None:
+        """The answer to a request, and those to what followed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """Steps of one call each, all of them wanted."""
+
+    build: Callable[[int], Request | None]
+    taker: Callable[[int, Reply | Failure], None]
+
+    def wanted(self, number: int) -> bool:
+        return True
+
+    def follow(self, number: int, answer: Reply | Failure) -> Sequence[Request]:
+        return ()
+
+    def take(self, number: int, answers: Sequence[Reply | Failure]) -> None:
+        self.taker(number, answers[0])
+
+
 def run_in_order(
     client: Client,
     build: Callable[[int], Request | None],
@@ -63,7 +96,14 @@ def run_in_order(
     KeyboardInterrupt and Terminated come up when the calls in flight are recorded. RefusedError, EnvironmentFault:
     what stopped the client. What `build` or `take` raises comes up in the same way.
     """
-    return asyncio.run(_signalled(client, _in_order(client, build, take, window, on_progress)))
+    return run_steps(client, _Plain(build, take), window, on_progress)
+
+
+def run_steps(
+    client: Client, steps: Steps, window: int = WINDOW, on_progress: Callable[[Progress], None] | None = None
+) -> int:
+    """Go on until nothing is in flight and nothing wanted, or `build` returned None; otherwise as `run_in_order`."""
+    return asyncio.run(_signalled(client, _in_order(client, steps, window, on_progress)))
 
 
 def run_all(
@@ -104,35 +144,36 @@ def estimate(
     )
 
 
-async def _in_order(
-    client: Client,
-    build: Callable[[int], Request | None],
-    take: Callable[[int, Reply | Failure], None],
-    window: int,
-    on_progress: Callable[[Progress], None] | None,
-) -> int:
-    waiting: deque[asyncio.Task[Reply | Failure] | Reply | Failure] = deque()
-    built = taken = 0
+_Answers = list[Reply | Failure]
+
+
+async def _in_order(client: Client, steps: Steps, window: int, on_progress: Callable[[Progress], None] | None) -> int:
+    waiting: deque[Request | asyncio.Task[_Answers] | _Answers] = deque()  # built, in flight, or known
+    built = sent = taken = 0
     ended = False
     async with client.opened():
         try:
             while True:
                 while not ended and built < taken + window:
-                    request = build(built)
+                    request = steps.build(built)
                     ended = request is None
                     if request is not None:
-                        waiting.append(client.known(request) or asyncio.create_task(client.call(request)))
+                        waiting.append(request)
                         built += 1
-                if not waiting:
+                while sent < built and steps.wanted(sent):
+                    waiting[sent - taken] = _begin(client, steps, sent, waiting[sent - taken])
+                    sent += 1
+                if sent == taken:
                     return taken
                 head = waiting.popleft()
                 if isinstance(head, asyncio.Task):
-                    head = await _answer(client, head, waiting)
+                    head = await _answer(client, head)
                 else:
                     await asyncio.sleep(0)  # signals and answers get their turn between replays
                     if client.stopping:
                         raise client.halted or Stopped()
-                take(taken, head)
+                assert isinstance(head, list)
+                steps.take(taken, head)
                 taken += 1
                 if on_progress is not None:
                     on_progress(_progress(client, taken))
@@ -144,8 +185,38 @@ async def _in_order(
             await client.drained()
 
 
-async def _answer(client: Client, head: "asyncio.Task[Reply | Failure]", waiting: deque[Any]) -> Reply | Failure:
-    """The answer of the first in line; a stop that another call met is met here."""
+def _begin(client: Client, steps: Steps, number: int, request: Any) -> "asyncio.Task[_Answers] | _Answers":
+    """Ask, unless the ledger has all answers."""
+    first = client.known(request)
+    if first is None:
+        return asyncio.create_task(_ask(client, steps, number, request))
+    following = steps.follow(number, first)
+    more = [client.known(one) for one in following]
+    whole = [first, *(one for one in more if one is not None)]
+    return whole if None not in more else asyncio.create_task(_ask_rest(client, number, first, following, more))
+
+
+async def _ask(client: Client, steps: Steps, number: int, request: Request) -> _Answers:
+    first = await client.call(request, number)
+    following = steps.follow(number, first)
+    return await _ask_rest(client, number, first, following, [None] * len(following))
+
+
+async def _ask_rest(
+    client: Client,
+    number: int,
+    first: Reply | Failure,
+    following: Sequence[Request],
+    known: Sequence[Reply | Failure | None],
+) -> _Answers:
+    """Ask what is not known of the requests that follow."""
+    missing = [request for request, answer in zip(following, known, strict=True) if answer is None]
+    found = iter(await asyncio.gather(*(client.call(request, number) for request in missing)))
+    return [first, *(next(found) if answer is None else answer for answer in known)]
+
+
+async def _answer(client: Client, head: "asyncio.Task[_Answers]") -> _Answers:
+    """The answers of the first in line; a stop that another call met is met here."""
     stop = asyncio.create_task(client.stopped())
     try:
         await asyncio.wait((head, stop), return_when=asyncio.FIRST_COMPLETED)

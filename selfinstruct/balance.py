@@ -26,13 +26,10 @@ class Balance:
         self._barren: Counter[str] = Counter()  # answers in a row without a kept item
 
     def expected(self, kind: str) -> float:
-        """Items that one request is expected to bring."""
-        guess = _PRIOR_REQUESTS * _PRIOR_YIELD * self._items
-        return (self.kept[kind] + guess) / (self.answered[kind] + _PRIOR_REQUESTS)
-
-    def coming(self) -> float:
-        """Items that all requests in flight are expected to bring."""
-        return sum(count * self.expected(kind) for kind, count in self.pending.items())
+        """Items that one request is expected to bring: as those of its kind did, at first as those of all kinds."""
+        prior = _PRIOR_REQUESTS * _PRIOR_YIELD * self._items
+        usual = (self.kept.total() + prior) / (self.answered.total() + _PRIOR_REQUESTS)
+        return (self.kept[kind] + _PRIOR_REQUESTS * usual) / (self.answered[kind] + _PRIOR_REQUESTS)
 
     def next_kind(self, among: Sequence[str] | None = None) -> str | None:
         """The kind that is furthest behind its share, the first of equals; None: all are set aside."""
@@ -48,20 +45,11 @@ class Balance:
         """A request of this kind was made."""
         self.pending[kind] += 1
 
-    def answer(self, kind: str, brought: int, settled: bool = True) -> None:
-        """Its answer brought so many items; not `settled`: tasks that `answered_task` tells the fate of."""
+    def answer(self, kind: str, brought: int) -> None:
+        """Its answer brought so many items."""
         self.pending[kind] -= 1
         self.answered[kind] += 1
         self.kept[kind] += brought
-        if settled or not brought:
-            self._fruit(kind, bool(brought))
-
-    def answered_task(self, kind: str, kept: bool) -> None:
-        """A task that was counted as brought has its answer."""
-        self.kept[kind] -= not kept
-        self._fruit(kind, kept)
-
-    def _fruit(self, kind: str, borne: bool) -> None:
-        self._barren[kind] = 0 if borne else self._barren[kind] + 1
+        self._barren[kind] = 0 if brought else self._barren[kind] + 1
         if self._barren[kind] >= self._patience and kind not in self.set_aside:
             self.set_aside.append(kind)

@@ -34,7 +34,8 @@ class Offered:
     category: str
     model: str
     prompt_sha256: str | None = None
-    call_id: str | None = None  # the key in the ledger
+    call_id: str | None = None  # the key in the ledger, of the call that gave the output
+    task_call_id: str | None = None  # with two phases: of the call that gave the task
     seed_ids: tuple[str, ...] = ()
     document_ids: tuple[str, ...] = ()
     topic: str | None = None

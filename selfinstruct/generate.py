@@ -17,7 +17,7 @@ from runkit.errors import InputError, TooManyFailures, UserError
 from runkit.files import sha256_file, write_bytes, write_json
 from runkit.ledger import Ledger
 from runkit.llm_client import Client
-from runkit.llm_order import Estimate, Progress, estimate, run_all, run_in_order
+from runkit.llm_order import Estimate, Progress, estimate, run_all, run_steps
 from runkit.models import Model, resolve
 from runkit.planned import keep_apart, manifest_inputs
 from runkit.rundir import RunDir, note_usage, usage
@@ -159,16 +159,16 @@ def _ask(
             )
             counts["structured"] = structured
             try:
-                _rounds(call, client, asking, collector)
+                _go(call, client, asking, collector)
             finally:
-                counts |= {"made": asking.requests, "failed": len(asking.failures), "surplus": asking.surplus}
+                counts |= {"made": asking.answers, "failed": len(asking.failures), "surplus": asking.surplus}
                 _write_failures(run, asking.failures)
         finally:
             totals = ledger.totals()
             write_json(run.file(CALLS), {**asdict(totals), "cost_usd": totals.spent_usd if model.price else None})
 
 
-def _rounds(call: GenerateCall, client: Client, asking: Asking, collector: Collector) -> None:
+def _go(call: GenerateCall, client: Client, asking: Asking, collector: Collector) -> None:
     with progress("Generating", call.n, "items", call.quiet) as advance:
         shown = 0
 
@@ -177,8 +177,12 @@ def _rounds(call: GenerateCall, client: Client, asking: Asking, collector: Colle
             advance(len(collector.accepted) - shown)
             shown = len(collector.accepted)
 
-        while not asking.done:
-            run_in_order(client, asking.build, asking.take, call.config.window, show)
+        run_steps(client, asking, call.config.window, show)
+    if not collector.full:
+        raise TooManyFailures(
+            f"No kind brings anything any more: the last {call.config.patience} requests of each gave no item "
+            "that was kept; rejected.jsonl and report.html say why."
+        )
 
 
 def _has_schemas(client: Client) -> bool:

@@ -48,15 +48,6 @@ def test_a_barren_kind_is_set_aside() -> None:
     assert balance.set_aside == ["math"] and balance.answered["math"] == 5
 
 
-def test_tasks_without_a_good_answer_are_no_yield() -> None:
-    balance = Balance({"math": 1.0}, items_per_request=2, patience=3)
-    for _ in range(3):
-        balance.ask("math")
-        balance.answer("math", 1, settled=False)
-        balance.answered_task("math", False)
-    assert balance.kept["math"] == 0 and balance.next_kind() is None
-
-
 def test_names_of_kinds_and_shares() -> None:
     assert [known_kind(name) for name in ("Open QA", "math", "翻译", "poetry", None, "")] == [
         *("open_qa", "math", "translation"),
