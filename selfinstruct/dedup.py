@@ -6,8 +6,9 @@ one set comes to the other one, as figures and if wanted as a file. Instructions
 of instructions that share their input's form. Price: 26 µs an item among 50,000, 0.1 ms among a million.
 """
 
+import gc
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -29,6 +30,7 @@ COMMAND: Final = "selfinstruct dedup"
 REJECTED: Final = "rejected.jsonl"
 QUARANTINE: Final = "quarantine.jsonl"
 _BATCH: Final = 8192
+_FAR_BATCH: Final = 512  # each takes long enough for progress to be seen
 _WORST: Final = 20
 
 
@@ -89,14 +91,15 @@ def overlap(call: OverlapCall) -> None:
     """How near each item of `ours` comes to `theirs`."""
     novelty = Novelty(call.tokenizer, call.threshold)
     texts: dict[str, str] = {}
-    for item in _sound(find_items([call.theirs])):
-        novelty.add(item.id, item.instruction)
-        texts.setdefault(item.id, item.instruction)
+    for batch in _sound(find_items([call.theirs]), _BATCH):
+        novelty.add_all([(item.id, item.instruction) for item in batch])
+        for item in batch:
+            texts.setdefault(item.id, item.instruction)
     found: list[tuple[Item, Nearest]] = []
     with progress("Comparing", None, "items", call.quiet) as advance:
-        for item in _sound(find_items([call.ours])):
-            found.append((item, novelty.nearest(item.instruction)))
-            advance(1)
+        for batch in _sound(find_items([call.ours]), _FAR_BATCH):
+            found += zip(batch, novelty.nearest_all([item.instruction for item in batch]), strict=True)
+            advance(len(batch))
     found.sort(key=lambda pair: (-pair[1].score, pair[0].id))
     rows = [
         {
@@ -141,18 +144,23 @@ def _dedup(call: DedupCall, items: Items, run: RunDir) -> dict[str, Any]:
     novelty = Novelty(call.tokenizer, call.threshold)
     files = [run.file(name) for name in (INSTRUCTIONS, REJECTED)]
     with ExitStack() as stack:
+        stack.enter_context(_uncollected())
         advance = stack.enter_context(progress("Comparing", None, "items", call.quiet))
         kept, rejected = (stack.enter_context(atomic_write(file)) for file in files)
-        for batch in _batches(items.read(), faults):
+        for batch in _batches(items.read(), faults, _BATCH):
             judged = novelty.judge([(item.id, item.instruction) for item in batch], call.with_nearest)
+            lines: tuple[list[bytes], list[bytes]] = ([], [])
             for item, near in zip(batch, judged, strict=True):
-                record = {**item.record, "id": item.id}
+                record = item.record
+                record["id"] = item.id
                 if near.id is not None:
-                    record |= {"nearest": near.id, "nearest_rouge_l": round(near.score, 4)}
+                    record["nearest"], record["nearest_rouge_l"] = near.id, round(near.score, 4)
                 if near.over:
                     record["reasons"] = ["novelty"]
-                    counts["rejected"] += 1
-                (rejected if near.over else kept).write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+                lines[near.over].append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+            kept.write(b"".join(lines[0]))
+            rejected.write(b"".join(lines[1]))
+            counts["rejected"] += len(lines[1])
             counts["read"] += len(batch)
             advance(len(batch))
     counts["kept"] = counts["read"] - counts["rejected"]
@@ -163,7 +171,19 @@ def _dedup(call: DedupCall, items: Items, run: RunDir) -> dict[str, Any]:
     return counts
 
 
-def _batches(found: Iterator[Item | Fault], faults: list[Fault]) -> Iterator[Sequence[Item]]:
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Records form no cycles, and looking for some takes a tenth of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _batches(found: Iterator[Item | Fault], faults: list[Fault], size: int) -> Iterator[Sequence[Item]]:
     def sound() -> Iterator[Item]:
         for one in found:
             if isinstance(one, Fault):
@@ -172,17 +192,17 @@ def _batches(found: Iterator[Item | Fault], faults: list[Fault]) -> Iterator[Seq
                 yield one
 
     items = sound()
-    while batch := list(islice(items, _BATCH)):
+    while batch := list(islice(items, size)):
         yield batch
 
 
-def _sound(items: Items) -> Iterator[Item]:
+def _sound(items: Items, size: int) -> Iterator[Sequence[Item]]:
     """What could be read; the rest is told."""
     faults: list[Fault] = []
     count = 0
-    for batch in _batches(items.read(), faults):
+    for batch in _batches(items.read(), faults, size):
         count += len(batch)
-        yield from batch
+        yield batch
     if faults:
         first = faults[0]
         where = f"{first.name}, line {first.line}" if first.line is not None else f"{first.name}, item {first.offset}"

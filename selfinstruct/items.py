@@ -109,7 +109,9 @@ def _read_plan(files: Plan) -> Iterator[Item | Fault]:
 
 def _unpacked(values: dict[str, Any]) -> dict[str, Any]:
     """A row of an exported parquet file as the record that it was."""
-    more = values.get("more")
+    if "more" not in values:
+        return values
+    more = values["more"]
     if not isinstance(more, str | None) or "nearest_rouge_l" not in values:
         return values
     with suppress(orjson.JSONDecodeError):

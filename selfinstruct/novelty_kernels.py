@@ -1,11 +1,14 @@
-"""Exact longest common subsequences of one text with many, most of them ruled out by a popcount.
+"""Exact longest common subsequences of one text with many, most of which are never looked at.
 
-In: texts as token ids, with a signature of 256 bits each: bit h(token, how often it came before) is set. A bit that two
-signatures do not share is a token that one text has and the other has not, and other bits are other tokens, so
-m + n − 2·LCS ≥ popcount(a xor b): an upper bound of ROUGE-L for two instructions, first of the 64 bits that the four
-words make when they are laid over each other, then of all 256. What passes is computed by the bit-parallel recurrence
-of Hyyrö (2004), 64 tokens a step. Entries lie in buckets of equal or similar length, so that texts whose lengths alone
-rule them out are never looked at. Price: 0.4 ns an entry and text on a core with AVX2, 0.1 µs for each computed LCS.
+In: texts as token ids, rare ones with high ids. Out: for each text the nearest before it. Two ways lead there, both
+exact. Whether any is too near: LCS > p·(m + n) / 2q needs a text of n tokens to share that many, so both hold one token
+in common among their rarest few (a prefix filter), and only the lists of texts that these tokens have are read. The
+nearest of all, however far: lists by length, the text's own length first. On both ways a signature of 256 bits rules
+most out: bit h(token, how often it came before) is set, a bit that two signatures do not share is a token that one
+text has and the other has not, and other bits are other tokens, so m + n − 2·LCS ≥ popcount(a xor b); first of the 64
+bits that the four words make when they are laid over each other, then of all 256. What passes is computed by the
+bit-parallel recurrence of Hyyrö (2004), 64 tokens a step. Price: 1 ns an entry of a list that is read, 0.1 µs for each
+computed LCS; 100 bytes a text.
 """
 
 import numpy as np
@@ -16,6 +19,8 @@ EXACT = 256  # lengths below have a bucket each, longer ones share one for each 
 BUCKETS = EXACT + 8 * 24
 CHUNK = 2048  # signatures whose popcounts are made together
 _GROUP = 64  # of them that are passed over together
+LOOK, LOOK_FAR, STORE = 1, 2, 4  # what `judge` is to do
+START, FILL, ROOM = 0, 1, 2  # columns of the table of lists, whose rows are buckets, then tokens
 
 
 @intrinsic
@@ -40,13 +45,56 @@ def bucket_of(length):
 
 
 @njit(cache=True)
-def counted(lengths):
-    """How many texts of these lengths each bucket gets; those without tokens none."""
-    counts = np.zeros(BUCKETS, np.int64)
-    for length in lengths:
-        if length:
-            counts[bucket_of(length)] += 1
-    return counts
+def prefix(m, p, q):
+    """How many of the rarest of its m tokens a text has in a list: one of them is in each that is too near."""
+    shortest = p * m // (2 * q - p) + 1  # LCS ≤ n rules out shorter ones
+    return max(0, m - p * (m + shortest) // (2 * q))
+
+
+@njit(cache=True)
+def keyed(batch, ends, p, q):
+    """The lists that each text stands in: its bucket's, then its rarest tokens'; keys of all and where each ends."""
+    keys, key_ends, filled = np.empty(len(batch) + len(ends), np.int64), np.zeros(len(ends), np.int64), 0
+    for text in range(len(ends) - 1):
+        m = ends[text + 1] - ends[text]
+        if m:
+            keys[filled] = bucket_of(m)
+            filled += 1
+            ordered = np.sort(batch[ends[text] : ends[text + 1]])
+            for place in range(m - 1, m - 1 - prefix(m, p, q), -1):
+                if place == m - 1 or ordered[place] != ordered[place + 1]:
+                    keys[filled] = BUCKETS + ordered[place]
+                    filled += 1
+        key_ends[text + 1] = filled
+    return keys[:filled].copy(), key_ends
+
+
+@njit(cache=True)
+def crowded(keys, lists, wanted):
+    """Lists that have no room for these keys, and the room that each should get; `wanted` is zeros for all keys."""
+    found, rooms, count = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64), 0
+    for key in keys:
+        wanted[key] += 1
+    for key in keys:
+        needed = lists[key, FILL] + wanted[key]
+        if wanted[key] and needed > lists[key, ROOM]:
+            found[count], rooms[count] = key, 2 * needed
+            count += 1
+        wanted[key] = 0
+    return found[:count], rooms[:count]
+
+
+@njit(cache=True)
+def move(found, rooms, end, lists, folds, entries, sizes):
+    """Give lists more room, from `end` on; returns the new end. What they leave behind is not used again."""
+    for key, room in zip(found, rooms):  # noqa: B905
+        old, fill = lists[key, START], lists[key, FILL]
+        folds[end : end + fill] = folds[old : old + fill]
+        entries[end : end + fill] = entries[old : old + fill]
+        sizes[end : end + fill] = sizes[old : old + fill]
+        lists[key, START], lists[key, ROOM] = end, room
+        end += room
+    return end
 
 
 @njit(cache=True)
@@ -71,19 +119,15 @@ def sign(tokens, seen, words):
 
 
 @njit(cache=True)
-def match_masks(tokens, slot, masks):
-    """Which positions hold which token: `slot` (ids) gets the row + 1 in `masks` (tokens, words) of each token.
-
-    Returns how many rows there are; `unmatch` takes it back.
-    """
+def match(tokens, slot, masks):
+    """Which of up to 64 positions hold which token: `slot` (ids) gets the place + 1 in `masks` (64,) of each token."""
     rows = 0
     for place, token in enumerate(tokens):
         if slot[token] == 0:
             rows += 1
             slot[token] = rows
-            masks[rows - 1, :] = 0
-        masks[slot[token] - 1, place >> 6] |= np.uint64(1) << np.uint64(place & 63)
-    return rows
+            masks[rows - 1] = 0
+        masks[slot[token] - 1] |= np.uint64(1) << np.uint64(place)
 
 
 @njit(cache=True)
@@ -94,38 +138,45 @@ def unmatch(tokens, slot):
 
 
 @njit(cache=True)
-def lcs(length, slot, masks, other, state):
-    """Length of the longest common subsequence of the matched text (of `length` tokens) and `other`."""
-    words = (length + 63) >> 6
-    if words == 1:
+def _unset(v, length):
+    """How many of the first `length` bits are not set; of them each one stands for a common token."""
+    v = ~v
+    if length < 64:
+        v &= (np.uint64(1) << np.uint64(length)) - np.uint64(1)
+    return np.int64(popcount(v))
+
+
+@njit(cache=True)
+def lcs(tokens, slot, masks, other, carries):
+    """Length of the longest common subsequence; texts of up to 64 tokens are matched before, longer ones here.
+
+    Longer ones go 64 tokens at a time, and `carries` (tokens of the other,) brings what one step leaves to the next.
+    """
+    length = len(tokens)
+    if length <= 64:
         v = ~np.uint64(0)
         for token in other:
             row = slot[token]
             if row:
-                u = v & masks[row - 1, 0]
+                u = v & masks[row - 1]
                 v = (v + u) | (v - u)
-        v = ~v
-        if length < 64:
-            v &= (np.uint64(1) << np.uint64(length)) - np.uint64(1)
-        return np.int64(popcount(v))
-    state[:words] = ~np.uint64(0)
-    for token in other:
-        row = slot[token]
-        if row:
-            carry = np.uint64(0)
-            for word in range(words):
-                v = state[word]
-                u = v & masks[row - 1, word]
+        return _unset(v, length)
+    common = np.int64(0)
+    carries[: len(other)] = 0
+    for first in range(0, length, 64):
+        block = tokens[first : first + 64]
+        match(block, slot, masks)
+        v = ~np.uint64(0)
+        for place, token in enumerate(other):
+            row, carry = slot[token], np.uint64(carries[place])
+            if row or carry:
+                u = v & masks[row - 1] if row else np.uint64(0)
                 total = v + u
                 carried = total + carry
-                carry = np.uint64(1) if total < v or carried < total else np.uint64(0)
-                state[word] = carried | (v - u)
-    common = np.int64(0)
-    for word in range(words):
-        v = ~state[word]
-        if word == words - 1 and length & 63:
-            v &= (np.uint64(1) << np.uint64(length & 63)) - np.uint64(1)
-        common += np.int64(popcount(v))
+                carries[place] = total < v or carried < total
+                v = carried | (v - u)
+        unmatch(block, slot)
+        common += _unset(v, len(block))
     return common
 
 
@@ -145,35 +196,67 @@ def _fewest(pops):
 
 
 @njit(cache=True)
-def search(tokens, words, folded, whole, p, q, pool, slot, masks, state, pops):
-    """Compare a text with all entries; returns (entry, common tokens) of the nearest, (-1, 0) if nothing is common.
+def _common(tokens, n, entry, most, words, pool, slot, masks, carries):
+    """Common tokens of a text and an entry of n tokens; -1 if more than `most` are not common."""
+    signatures, offsets, stored = pool[4], pool[5], pool[6]
+    if abs(len(tokens) - n) > most:
+        return np.int64(-1)
+    apart = np.int64(0)
+    for word in range(4):
+        apart += np.int64(popcount(signatures[entry, word] ^ words[word]))
+    if apart > most:
+        return np.int64(-1)
+    return lcs(tokens, slot, masks, stored[offsets[entry] : offsets[entry + 1]], carries)
 
-    2q·LCS > p·(m + n) is too near. With `whole` the nearest of all is found, the earliest of equals; without, any that
-    is too near, or -1. `pool`: starts and fills of the buckets, their folded signatures, entries, whole signatures
-    (entries, 4), texts' first tokens (entries + 1), tokens.
-    """
-    starts, fills, folds, entries, signatures, offsets, stored = pool
+
+@njit(cache=True)
+def too_near(tokens, words, folded, keys, p, q, pool, slot, masks, carries):
+    """Of the entries with 2q·LCS > p·(m + n) the nearest, the earliest of equals: (entry, common tokens) or (-1, 0)."""
+    lists, folds, entries, sizes = pool[0], pool[1], pool[2], pool[3]
     m = np.int64(len(tokens))
-    match_masks(tokens, slot, masks)
     best, best_common, best_n = np.int64(-1), np.int64(0), np.int64(1)
-    low, high = np.int64(1), np.int64(1 << 40)
-    if not whole:  # LCS ≤ min(m, n) already rules these out
-        low = p * m // (2 * q - p)
-        high = (2 * q - p) * m // p + 1
-    own, lowest, highest = bucket_of(m), bucket_of(max(low, 1)), bucket_of(min(high, 1 << 30))
-    for step in range(2 * max(own - lowest, highest - own) + 1):
+    bound, matched = (q - p) * m - 1, False
+    for key in keys[1:]:
+        begin = lists[key, START]
+        for place in range(begin, begin + lists[key, FILL]):
+            n = np.int64(sizes[place])
+            if q * np.int64(popcount(folds[place] ^ folded)) > bound + (q - p) * n:
+                continue
+            if m <= 64 and not matched:
+                match(tokens, slot, masks)
+                matched = True
+            entry = np.int64(entries[place])
+            # Until one is found: what is too near shares more than p·(m + n) / 2q.
+            most = (bound + (q - p) * n) // q if best < 0 else _most(m, n, best, best_common, best_n)
+            common = _common(tokens, n, entry, most, words, pool, slot, masks, carries)
+            if 2 * q * common > p * (m + n) and _nearer(m, n, entry, common, best, best_common, best_n):
+                best, best_common, best_n = entry, common, n
+    if matched:
+        unmatch(tokens, slot)
+    return best, best_common
+
+
+@njit(cache=True)
+def nearest_of_all(tokens, words, folded, pool, slot, masks, carries, pops):
+    """The nearest entry, the earliest of equals, and their common tokens; (-1, 0) if nothing is common."""
+    lists, folds, entries, sizes = pool[0], pool[1], pool[2], pool[3]
+    m = np.int64(len(tokens))
+    if m <= 64:
+        match(tokens, slot, masks)
+    best, best_common, best_n = np.int64(-1), np.int64(0), np.int64(1)
+    own = bucket_of(m)
+    for step in range(2 * max(own, BUCKETS - own) + 1):
         # From the text's own length outwards, so that what is near is met early and rules out the rest.
-        away = (step + 1) >> 1
-        bucket = own + (away if step & 1 else -away)
-        if bucket < lowest or bucket > highest or fills[bucket] == 0:
+        bucket = own + (((step + 1) >> 1) if step & 1 else -((step + 1) >> 1))
+        if bucket < 1 or bucket >= BUCKETS or lists[bucket, FILL] == 0:
             continue
-        begin, end = starts[bucket], starts[bucket] + fills[bucket]
+        begin, end = lists[bucket, START], lists[bucket, START] + lists[bucket, FILL]
         for first in range(begin, end, CHUNK):
             last = min(end, first + CHUNK)
             limit = np.int64(64)
             if bucket < EXACT:
-                limit = min(limit, _limit(m, np.int64(bucket), whole, p, q, best, best_common, best_n))
-                if limit < 0:
+                limit = min(limit, _most(m, np.int64(bucket), best, best_common, best_n))
+                if limit < abs(m - bucket):
                     break
             _apart(folds[first:last], folded, pops)
             for group in range(0, last - first, _GROUP):
@@ -183,78 +266,76 @@ def search(tokens, words, folded, whole, p, q, pool, slot, masks, state, pops):
                 for place in range(group, behind):
                     if np.int64(pops[place]) > limit:
                         continue
-                    entry = entries[first + place]
-                    n = np.int64(offsets[entry + 1] - offsets[entry])
-                    most = _limit(m, n, whole, p, q, best, best_common, best_n)
-                    if np.int64(pops[place]) > most or abs(m - n) > most:
+                    entry, n = np.int64(entries[first + place]), np.int64(sizes[first + place])
+                    most = _most(m, n, best, best_common, best_n)
+                    if np.int64(pops[place]) > most:
                         continue
-                    apart = np.int64(0)
-                    for word in range(4):
-                        apart += np.int64(popcount(signatures[entry, word] ^ words[word]))
-                    if apart > most:
-                        continue
-                    common = lcs(m, slot, masks, stored[offsets[entry] : offsets[entry + 1]], state)
-                    if whole:
-                        gain = common * (m + best_n) - best_common * (m + n)
-                        if common > 0 and (gain > 0 or (gain == 0 and (best < 0 or entry < best))):
-                            best, best_common, best_n = entry, common, n
-                            if bucket < EXACT:
-                                limit = _limit(m, np.int64(bucket), whole, p, q, best, best_common, best_n)
-                    elif 2 * q * common > p * (m + n):
-                        unmatch(tokens, slot)
-                        return entry, common
+                    common = _common(tokens, n, entry, most, words, pool, slot, masks, carries)
+                    if common > 0 and _nearer(m, n, entry, common, best, best_common, best_n):
+                        best, best_common, best_n = entry, common, n
+                        if bucket < EXACT:
+                            limit = _most(m, n, best, best_common, best_n)
     unmatch(tokens, slot)
     return best, best_common
 
 
 @njit(cache=True)
-def _limit(m, n, whole, p, q, best, best_common, best_n):
-    """The most tokens that two texts may not share if they are to matter: m + n − 2·LCS."""
-    if not whole:
-        return ((q - p) * (m + n) - 1) // q
+def _most(m, n, best, best_common, best_n):
+    """The most tokens that two texts may not share if they are to be as near as the best: m + n − 2·LCS."""
     if best < 0:
         return m + n
-    # As near as the best: LCS ≥ best_common·(m + n) / (m + best_n).
-    least = (best_common * (m + n) + m + best_n - 1) // (m + best_n)
+    least = (best_common * (m + n) + m + best_n - 1) // (m + best_n)  # LCS ≥ best_common·(m + n) / (m + best_n)
     return m + n - 2 * least
 
 
 @njit(cache=True)
-def append(tokens, words, folded, entry, pool):
-    """Store a text; its bucket and the arrays have room."""
-    starts, fills, folds, entries, signatures, offsets, stored = pool
+def _nearer(m, n, entry, common, best, best_common, best_n):
+    """Is this one nearer than the best, or as near and earlier?"""
+    gain = common * (m + best_n) - best_common * (m + n)
+    return best < 0 or gain > 0 or (gain == 0 and entry < best)
+
+
+@njit(cache=True)
+def append(tokens, words, folded, keys, entry, pool):
+    """Store a text; its lists and the arrays have room."""
+    lists, folds, entries, sizes, signatures, offsets, stored = pool
     end = offsets[entry]
     stored[end : end + len(tokens)] = tokens
     offsets[entry + 1] = end + len(tokens)
     signatures[entry] = words
-    bucket = bucket_of(len(tokens))
-    place = starts[bucket] + fills[bucket]
-    folds[place], entries[place] = folded, entry
-    fills[bucket] += 1
+    for key in keys:
+        place = lists[key, START] + lists[key, FILL]
+        folds[place], entries[place], sizes[place] = folded, entry, len(tokens)
+        lists[key, FILL] += 1
 
 
 @njit(cache=True)
-def judge(batch, ends, whole, p, q, count, pool, seen, slot, masks, state, pops):
-    """Compare texts with all before them in order and store those that are new; `count` are stored already.
+def judge(batch, ends, keys, key_ends, mode, p, q, count, pool, seen, slot, masks, carries, pops):
+    """Compare texts with all before them in order and store them; `count` are stored already.
 
-    Returns for each text the nearest entry (-1: nothing in common, or not asked for), their common tokens, and where it
-    was stored (-1: it was not). A text without tokens gets -1 three times.
+    `mode` is a sum: LOOK for what is too near, LOOK_FAR for the nearest of all where none is, STORE what is not too
+    near. Returns for each text the nearest entry (-1: nothing in common, or not asked for), their common tokens, and
+    where it was stored (-1: it was not). A text without tokens gets -1 three times. `pool`: the table of lists (keys,
+    3), the lists' folded signatures, entries and their lengths, whole signatures (entries, 4), texts' first tokens
+    (entries + 1), tokens.
     """
     texts = len(ends) - 1
     nearest, commons, stored_at = np.full(texts, -1, np.int64), np.zeros(texts, np.int64), np.full(texts, -1, np.int64)
-    offsets, words = pool[5], np.empty(4, np.uint64)
+    words = np.empty(4, np.uint64)
     for text in range(texts):
-        tokens = batch[ends[text] : ends[text + 1]]
-        m = np.int64(len(tokens))
-        if m == 0:
+        tokens, own = batch[ends[text] : ends[text + 1]], keys[key_ends[text] : key_ends[text + 1]]
+        if len(tokens) == 0:
             continue
         folded = sign(tokens, seen, words)
-        entry, common = search(tokens, words, folded, whole, p, q, pool, slot, masks, state, pops)
-        if entry >= 0 and not whole:
-            entry, common = search(tokens, words, folded, True, p, q, pool, slot, masks, state, pops)
+        entry, common, over = np.int64(-1), np.int64(0), False
+        if mode & LOOK:
+            entry, common = too_near(tokens, words, folded, own, p, q, pool, slot, masks, carries)
+            over = entry >= 0
+        if mode & LOOK_FAR and not over:
+            entry, common = nearest_of_all(tokens, words, folded, pool, slot, masks, carries, pops)
         nearest[text], commons[text] = entry, common
-        if entry < 0 or 2 * q * common <= p * (m + offsets[entry + 1] - offsets[entry]):
-            append(tokens, words, folded, count, pool)
+        if mode & STORE and not over:
+            append(tokens, words, folded, own, count, pool)
             stored_at[text] = count
             count += 1
     return nearest, commons, stored_at
