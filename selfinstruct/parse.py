@@ -2,13 +2,11 @@
 
 In: the text of a reply, why it ended, and which form was asked for (prompts.py describes both). Out: `Parsed`s in
 order: items, or faults with a reason and the text that they are of. Models decorate: full-width numbers and colons,
-bold, headings, English names of the fields, a word before and after the list, `<think>` in front of it. A field begins
-at the beginning of a line only, and never inside a code fence; a numbered list within an answer is no new item, for an
-item is known by its instruction. A cut item is the last one of a reply that ended for its length, or whose last item
-lacks its end: in a list the line [完] or a finished sentence, in JSON the closing brace. Price: 20 µs an item.
+bold, headings, English names of the fields, a word before and after the list, `<think>` in front of it; parse_lines.py
+and parse_json.py say what is read. A cut item is the last one of a reply that ended for its length, or whose last item
+lacks its end: in a list the line [完] or a finished sentence, in JSON the closing brace. Price: 120 µs an item.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,33 +14,12 @@ from typing import Any, Final
 
 import orjson
 
-from selfinstruct.prompts import END
+from selfinstruct.parse_json import Broken, values_of
+from selfinstruct.parse_lines import INPUT, INSTRUCTION, NAMES, OUTPUT, blocks_of, is_fence
 
-_FIELDS: Final = ("instruction", "input", "output")
-_NAMES: Final = {
-    **dict.fromkeys(("指令", "任务", "题目", "问题", "instruction", "task", "question"), "instruction"),
-    **dict.fromkeys(("输入", "材料", "input", "context"), "input"),
-    **dict.fromkeys(("输出", "答案", "回答", "output", "answer", "response"), "output"),
-}
-_DECOR: Final = r"[ \t\u3000]*(?:[#>]+[ \t]*)?(?:[-*•][ \t]+)?[*_`【\[（(<]*"
-_COUNT: Final = r"(?:[0-9０-９]{1,4}|[一二三四五六七八九十百]{1,4})"
-_NUMBER: Final = rf"(?:第[ \t]*{_COUNT}[ \t]*[条题个项]|(?:任务|题目|示例|例)?[ \t]*{_COUNT}|[（(]{_COUNT}[)）]|[①-⑳])"
-_MARK: Final = re.compile(
-    rf"^{_DECOR}(?:(?P<number>{_NUMBER})[ \t]*[】\])）*_`]*[ \t]*[.．、。:：)）]*[ \t]*[*_`【\[]*)?"
-    rf"(?P<name>{'|'.join(_NAMES)})[ \t]*(?:[0-9０-９]{{1,4}})?[*_`】\]）)>]*[ \t]*[:：][*_]*[ \t\u3000]*",
-    re.IGNORECASE,
-)
-# An item's number on a line of its own, as our marker is.
-_ALONE: Final = re.compile(
-    rf"^{_DECOR}(?P<word>任务|题目|item|task|第)?[ \t]*{_COUNT}[ \t]*[条题个项]?"
-    r"[】\]）)>*_`]*[ \t]*[.．、:：]*[*_` \t]*$",
-    re.IGNORECASE,
-)
-_RULE: Final = re.compile(r"^[ \t]*(?:[-=*_~]{3,}|#{2,})[ \t]*$")
-_FENCE: Final = re.compile(r"^[ \t]*(`{3,}|~{3,})")
-_END: Final = re.compile(
-    rf"^[ \t]*[*_`【\[（(]*(?:{re.escape(END.strip('[]'))}|完毕|结束|END)[*_`】\]）)]*[。.]?[ \t]*$", re.I
-)
+_FIELDS: Final = (INSTRUCTION, INPUT, OUTPUT)
+_CUT: Final = frozenset({"length", "max_tokens", "content_filter"})
+_RULE: Final = re.compile(r"^[ \t]*(?:[-=*_]{3,}|#{2,})[ \t]*$")
 _EMPTY: Final = re.compile(
     r"[ \t\n<＜（(【\[*_`“\"]*(?:无|没有|空|暂无|不需要|无需|无输入|无需输入|没有输入|无材料|"
     r"none|null|nil|n/?a|no[ \t]*input|noinput|empty|-+|/)[ \t\n>＞）)】\]*_`”\"。.]*",
@@ -55,7 +32,18 @@ _FINISHED: Final = frozenset("。！？!?.…”’」』）)】]》>；;:：~`|
 _PAUSE: Final = re.compile("[，、；,;（(]|[。！？](?!$)")
 _SHORT_LINE: Final = 24  # characters of a line that needs no full stop: a name, a number, a point of a list
 _MOST_DEPTH: Final = 3  # JSON within a JSON text
-_decoder: Final = json.JSONDecoder(strict=False)
+# A last paragraph that speaks about the list, not in it.
+_FAREWELL: Final = re.compile(
+    r"(?:(?:以上|上面|上述)(?:就|便|即|全部)?(?:是|为)|希望(?:这些|以上|上述)|如果?(?:您|你)?(?:还)?(?:需要?|想要)(?:更多|调整|修改|补充|其他)?|"
+    r"（?(?:已|共|全部)(?:完成|编写)|these (?:are|tasks)|i hope|let me know)[^\n]{0,60}?"
+    r"(?:任务|题目|示例|指令|需求|要求|调整|修改|随时|帮助|tasks?|know|help)[^\n]{0,60}",
+    re.IGNORECASE,
+)
+_ONE_LINE: Final = re.compile(
+    r"^(?P<instruction>.+?)[ \t\u3000]+(?:输入|input)[:：][ \t]*(?P<input>.*?)"
+    r"[ \t\u3000]+(?:输出|output)[:：][ \t]*(?P<output>.+)$",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +71,19 @@ def parse(text: str, finish_reason: str | None, structured: bool, bare: bool = F
 
     `bare`: tasks alone were asked for, so an output may be missing, and is left out where it is 无.
     """
-    cut = finish_reason == "length"
+    cut = finish_reason in _CUT
     plain = without_thinking(text)
     if plain is None:
         return [_fault("parse.thinking", "the reply ended while the model was thinking", text)]
+    json_first = structured or plain.lstrip("\ufeff \t\r\n").startswith(("{", "[{", "```json", "[\n", "[ {"))
     found: list[Parsed] = []
-    if structured or plain.lstrip().startswith(("{", "[{", "```json", "[\n", "[ {")):
-        found = list(_from_json(plain, bare))
-    if not found or all(one.fault == "parse.no_item" for one in found):
-        listed = list(_from_list(plain, cut, bare))
-        found = listed if any(one.fault is None for one in listed) or not found else found
+    for as_json in (json_first, not json_first):
+        if as_json and '"' not in plain and "'" not in plain:
+            continue
+        this = list(_from_json(plain, bare) if as_json else _from_list(plain, cut, bare))
+        if any(one.fault is None for one in this):
+            return this
+        found = found or this
     return found or [_fault("parse.no_item", "there is no item in the reply", plain)]
 
 
@@ -102,22 +93,27 @@ def _fault(name: str, detail: str, text: str = "", **fields: str) -> Parsed:
 
 
 def _from_list(text: str, cut: bool, bare: bool) -> Iterator[Parsed]:
-    blocks, ended = _blocks(text)
-    for number, fields in enumerate(blocks):
+    blocks, ended = blocks_of(text, cut, bare)
+    for number, block in enumerate(blocks):
         last = number == len(blocks) - 1
-        texts = {name: _tidy(fields[name]) for name in _FIELDS if name in fields}
-        instruction, output = texts.get("instruction", ""), texts.get("output", "")
-        given = texts.get("input", "")
+        texts = {name: _tidy(block.fields[name]) for name in _FIELDS if name in block.fields}
+        if OUTPUT not in texts and (match := _ONE_LINE.match(texts.get(INSTRUCTION, ""))):
+            texts = match.groupdict()
+        if last and not ended and OUTPUT in texts:
+            texts[OUTPUT] = _without_farewell(texts[OUTPUT])
+        instruction, output, given = (texts.get(name, "") for name in (INSTRUCTION, OUTPUT, INPUT))
         given = "" if _EMPTY.fullmatch(given) else given
-        if not fields:
+        if not block.fields:
             yield _fault("parse.cut", "an item that was begun and not written")
         elif not instruction:
             yield _fault("parse.no_instruction", "an item without an instruction", output or given)
         elif bare and (not last or ended or not cut):
             yield Parsed(instruction, given, "" if _EMPTY.fullmatch(output) else output)
-        elif "output" not in texts:
+        elif OUTPUT not in texts:
             name = "parse.cut" if last else "parse.no_output"
             yield _fault(name, "an item without an output", instruction=instruction, input=given)
+        elif _open_fence(output):
+            yield _fault("parse.cut", "code that does not end", instruction=instruction, input=given, output=output)
         elif last and not ended and (cut or not _finished(output)):
             yield _fault("parse.cut", "the last item does not end", instruction=instruction, input=given, output=output)
         elif not output:
@@ -126,91 +122,37 @@ def _from_list(text: str, cut: bool, bare: bool) -> Iterator[Parsed]:
             yield Parsed(instruction, given, output)
 
 
-def _blocks(text: str) -> tuple[list[dict[str, list[str]]], bool]:
-    """The lines of each field of each item; whether the list was ended."""
-    blocks: list[dict[str, list[str]]] = []
-    field: list[str] | None = None
-    fence = outer = ""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    ended = False
-    for number, line in enumerate(lines):
-        if fence:
-            fence = "" if _closes(line, fence) else fence
-            assert field is not None
-            field.append(line)
-            continue
-        mark = _MARK.match(line)
-        name = _NAMES[mark.group("name").lower()] if mark else None
-        if mark is not None and name == "instruction" and _begins(mark, blocks):
-            blocks.append({})
-        if mark is not None and name is not None and blocks and name not in blocks[-1]:
-            field = blocks[-1].setdefault(name, [])
-            line, ended = line[mark.end() :], False
-        elif (blocks and _END.match(line)) or (outer and _closes(line, outer)):
-            field, ended = None, True
-        elif (
-            (alone := _ALONE.match(line))
-            and (next_name := _next_field(lines, number)) is not None
-            # A bare number may be a point of an answer's list; with our word for an item it is none.
-            and (next_name == "instruction" or alone.group("word"))
-        ):
-            field = None
-            blocks.append({})
-        if (opening := _FENCE.match(line)) is not None:
-            if field is None:
-                outer = opening.group(1)
-            elif any(_closes(later, opening.group(1)) for later in lines[number + 1 :]):
-                fence = opening.group(1)
-        if field is not None:
-            field.append(line)
-    return blocks, ended
-
-
-def _closes(line: str, fence: str) -> bool:
-    match = _FENCE.match(line)
-    return match is not None and match.group(1).startswith(fence) and line.strip() == match.group(1)
-
-
-def _begins(mark: re.Match[str], blocks: list[dict[str, list[str]]]) -> bool:
-    """Whether a mark of an instruction opens an item; not if the one at hand was opened by its number just now.
-
-    "任务：" or "问题：" within an answer opens nothing when it bears no number.
-    """
-    if not blocks:
-        return True
-    if "instruction" not in blocks[-1]:
-        return bool(blocks[-1])
-    sure = mark.group("number") or mark.group("name").lower() in ("指令", "instruction")
-    return bool(sure) and ("output" in blocks[-1] or bool(mark.group("number")))
-
-
-def _next_field(lines: Sequence[str], number: int) -> str | None:
-    """The field that the next line with text opens; "" where the text ends before that is clear; None: none."""
-    rest = [line for line in lines[number + 1 :] if line.strip()]
-    if not rest:
-        return ""
-    mark = _MARK.match(rest[0])
-    if mark is not None:
-        return _NAMES[mark.group("name").lower()]
-    cut = len(rest) == 1 and any(name.startswith(rest[0].strip()) for name in _NAMES)
-    return "" if cut else None
-
-
 def _tidy(lines: Sequence[str]) -> str:
     """A field's text without the rules and empty lines that part it from the next item."""
     kept = list(lines)
     while kept and (not kept[-1].strip() or _RULE.match(kept[-1])):
         kept.pop()
-    text = "\n".join(kept).strip("\n").strip(" \t\u3000")
-    if text.startswith("**") and text.count("**") == 1:  # the bold of a marker that closed behind its colon
-        text = text[2:].lstrip()
-    return text
+    return "\n".join(kept).strip("\n").strip(" \t\u3000\u00a0")
+
+
+def _without_farewell(text: str) -> str:
+    head, _, tail = text.rpartition("\n\n")
+    return _tidy(head.split("\n")) if head.strip() and _FAREWELL.fullmatch(tail.strip()) else text
+
+
+def _open_fence(text: str) -> bool:
+    """Whether a code fence is open at the end of a text."""
+    fence, depth = "", 0
+    for line in text.split("\n"):
+        match = is_fence(line)
+        if match is None:
+            continue
+        mark, info = match.group(1), match.group(2).strip()
+        if not fence:
+            fence, depth = mark, 1
+        elif mark[0] == fence[0] and len(mark) >= len(fence):
+            depth += 1 if info else -1
+            fence = fence if depth else ""
+    return bool(fence)
 
 
 def _finished(text: str) -> bool:
-    """Whether a text can be an end: a sentence that closes, a closed fence, or a few words without any sentence."""
-    if sum(1 for line in text.split("\n") if _FENCE.match(line)) % 2:
-        return False
+    """Whether a text can be an end: a sentence that closes, or a few words without any sentence."""
     stripped = text.rstrip().rstrip("*_")
     if not stripped:
         return False
@@ -219,26 +161,11 @@ def _finished(text: str) -> bool:
 
 
 def _from_json(text: str, bare: bool, depth: int = 0) -> Iterator[Parsed]:
-    """Whole objects with an instruction wherever they stand, also in a text that breaks off or is no JSON else."""
-    place, any_found = 0, False
-    while (start := text.find("{", place)) >= 0:
-        try:
-            value, end = _decoder.raw_decode(_mended(text), start)
-        except (ValueError, RecursionError):
-            # Of an object that is not whole its parts may be: go on behind its brace.
-            rest = text[start + 1 :]
-            inner = rest.find("{")
-            if '"instruction"' in (rest if inner < 0 else rest[:inner]):
-                any_found = True
-                yield _fault(
-                    "parse.cut" if "}" not in rest else "parse.bad_json", "an object that is no JSON", text[start:]
-                )
-            place = start + 1
-            continue
+    any_found = False
+    for value in values_of(text):
         for one in _objects(value, bare, depth):
             any_found = True
             yield one
-        place = end
     if not any_found and depth < _MOST_DEPTH and text.lstrip().startswith('"'):
         try:
             inner_text = orjson.loads(text.strip())
@@ -248,21 +175,16 @@ def _from_json(text: str, bare: bool, depth: int = 0) -> Iterator[Parsed]:
             yield from _from_json(inner_text, bare, depth + 1)
 
 
-def _mended(text: str) -> str:
-    """Without the commas before a closing bracket that models like to write; as long as before."""
-    return re.sub(r",(?=\s*[}\]])", " ", text)
-
-
 def _objects(value: Any, bare: bool, depth: int) -> Iterator[Parsed]:
     """The items of a JSON value."""
-    if isinstance(value, list):
+    if isinstance(value, Broken):
+        yield _fault("parse.cut" if value.cut else "parse.bad_json", "an object that is no JSON", value.text)
+    elif isinstance(value, list):
         for one in value:
             yield from _objects(one, bare, depth)
     elif isinstance(value, Mapping):
-        named = {
-            _NAMES[str(key).strip().lower()]: text for key, text in value.items() if str(key).strip().lower() in _NAMES
-        }
-        if "instruction" in named:
+        named = {NAMES[name]: text for key, text in value.items() if (name := str(key).strip().lower()) in NAMES}
+        if INSTRUCTION in named:
             yield _item(named, bare)
         else:
             for one in value.values():
@@ -273,16 +195,20 @@ def _objects(value: Any, bare: bool, depth: int) -> Iterator[Parsed]:
 
 
 def _item(named: Mapping[str, Any], bare: bool) -> Parsed:
-    texts = {}
-    for name in _FIELDS:
-        value = named.get(name, "")
-        if isinstance(value, list | Mapping):
-            value = orjson.dumps(value).decode()
-        texts[name] = "" if value is None else str(value).strip()
-    if _EMPTY.fullmatch(texts["input"]):
-        texts["input"] = ""
-    if not texts["instruction"]:
+    texts = {name: _told(named.get(name)) for name in _FIELDS}
+    if _EMPTY.fullmatch(texts[INPUT]):
+        texts[INPUT] = ""
+    if not texts[INSTRUCTION]:
         return _fault("parse.no_instruction", "an item without an instruction", **texts)
-    if not texts["output"] and not bare:
+    if not texts[OUTPUT] and not bare:
         return _fault("parse.no_output", "an item without an output", **texts)
-    return Parsed(texts["instruction"], texts["input"], texts["output"])
+    return Parsed(texts[INSTRUCTION], texts[INPUT], texts[OUTPUT])
+
+
+def _told(value: Any) -> str:
+    """A JSON value as text; a list of texts is a line each."""
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return "\n".join(value).strip()
+    if isinstance(value, list | Mapping):
+        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    return "" if value is None else str(value).strip()

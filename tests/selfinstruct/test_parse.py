@@ -2,12 +2,15 @@
 
 import json
 import string
+import sys
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfinstruct.parse import Parsed, parse, without_thinking
+from tests.train.token_runs import ROOT
 
 Triples = list[tuple[str, str, str]]
 
@@ -201,3 +204,40 @@ def test_any_text_gives_something(text: str) -> None:
     for structured in (True, False):
         found = parse(text, "stop", structured)
         assert found and all(one.fault or (one.instruction and one.output) for one in found)
+
+
+REPLIES = ROOT / "tests" / "selfinstruct" / "replies.jsonl"
+ROWS = [json.loads(line) for line in REPLIES.read_text("utf-8").splitlines()]
+
+
+def test_recorded_replies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figures that bench/parse.py prints: at least 99 % of whole items, and nothing that is none."""
+    monkeypatch.setattr(sys, "path", [str(ROOT / "bench"), *sys.path])
+    import parse as bench  # type: ignore[import-not-found]
+
+    found = bench.measure(REPLIES)
+    mine = found["ours, all"]
+    assert mine["replies"] >= 150 and mine["whole"] >= 600 and mine["cut"] >= 80
+    assert mine["share"] >= 0.99 and (mine["cut_kept"], mine["other_wrong_kept"]) == (0, 0), mine["wrong"]
+    for peer in ("alpaca", "belle"):
+        assert found[f"{peer}, lists in the form asked for"]["share"] < mine["share"]
+
+
+def test_no_cut_of_a_recorded_reply_gives_what_is_no_item() -> None:
+    """Cut anywhere, a reply gives some of its whole items and nothing else."""
+    rng = Random(5)
+    for row in ROWS:
+        if "think block closed only" in row["faults"]:
+            continue  # without its closing tag a draft looks like an item
+        whole = {tuple(one) for one in row["whole"]}
+        for end in rng.sample(range(len(row["text"])), min(8, len(row["text"]))):
+            got = items(row["text"][:end], "length", row["asked"] == "json")
+            assert whole.issuperset(got), (row["id"], end)
+
+
+@pytest.mark.parametrize(
+    "text", ["{" * 20_000, '{"a":' * 20_000, "[" * 20_000, "```\n" * 5_000, "```a\n" * 5_000, "1.\n" * 3_000]
+)
+@pytest.mark.parametrize("structured", [True, False])
+def test_hostile_texts_end_soon(text: str, structured: bool) -> None:
+    assert all(one.fault for one in parse(text, "stop", structured))
