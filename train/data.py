@@ -10,7 +10,7 @@ at the start, from the lengths alone, and held in memory; nothing is written, so
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,24 @@ from train.shards import TokenArray, TokenShards
 NO_TARGET: Final = -100  # what the cross-entropy of torch leaves out
 PROBED: Final = 256  # documents whose ids are part of the hash of the data
 MAX_PIECES: Final = 2**28  # 130 to 310 bytes each while they are laid out
+
+
+class Sequences(Protocol):
+    """Sequences of ids by number, of which rows are made; `Documents` are some, and dialogues."""
+
+    sources: list[str]
+    source: Int32  # (D,) index into `sources`
+    length: Int64  # (D,) ids
+    vocab_size: int
+
+    @property
+    def sha256(self) -> str: ...
+    def __len__(self) -> int: ...
+    def id(self, document: int) -> str: ...
+    def tokens(self, document: int) -> TokenArray: ...
+    def learnt(self, document: int) -> NDArray[np.bool_] | None: ...  # (n,) ids that are targets; None: all
+    def place(self, document: int) -> str: ...  # where it lies, for people
+    def held_out(self, share: float) -> NDArray[np.bool_]: ...  # (D,)
 
 
 class Documents:
@@ -53,6 +71,13 @@ class Documents:
         folder = self.folder(document)
         # As a plain array: each slice of a memory map makes another memory map, which takes 3 µs.
         return np.asarray(self.folders[folder].tokens(document - int(self._first[folder])))
+
+    def learnt(self, document: int) -> None:
+        """Every id of a document is learnt."""
+
+    def place(self, document: int) -> str:
+        """The folder of a document."""
+        return str(self.folders[self.folder(document)].path)
 
     def id(self, document: int) -> str:
         """The id of a document; reads those of its whole shard."""
@@ -87,7 +112,7 @@ class Batch:
     """Rows to train on, (B, T) each; B rows of T positions."""
 
     inputs: Int32  # ids; 0 where empty
-    targets: Int32  # the id that follows; -100 where empty
+    targets: Int32  # the id that follows; -100 where empty or not to be learnt
     documents: Int32  # number of the piece within its row, from 0; -1 where empty
     positions: Int32  # within the piece, from 0; 0 where empty
 
@@ -110,7 +135,7 @@ class Piece:
 class Rows:
     """Rows of `seq_len` positions, served by number."""
 
-    def __init__(self, documents: Documents, layout: Layout, seq_len: int) -> None:
+    def __init__(self, documents: Sequences, layout: Layout, seq_len: int) -> None:
         self.documents, self.layout, self.seq_len = documents, layout, seq_len
 
     def __len__(self) -> int:
@@ -146,7 +171,7 @@ class Rows:
         ids = self.documents.tokens(piece.document)[piece.start : piece.start + piece.length + 1]
         if (highest := int(ids.max())) >= self.documents.vocab_size:
             raise InputError(
-                f"{self.documents.folders[self.documents.folder(piece.document)].path} holds the id {highest:,}, but "
+                f"{self.documents.place(piece.document)} holds the id {highest:,}, but "
                 f"its tokenizer has {self.documents.vocab_size:,} ids; run `train tokens` again."
             )
         return ids.astype(np.int32)
@@ -170,11 +195,17 @@ class Rows:
             for number, piece in enumerate(self.pieces(first + row)):
                 ids = self.ids(piece)
                 place = (row, slice(end, end + piece.length))
-                batch.inputs[place], batch.targets[place] = ids[:-1], ids[1:]
+                batch.inputs[place], batch.targets[place] = ids[:-1], self._targets(piece, ids)
                 batch.documents[place] = number
                 batch.positions[place] = np.arange(piece.length)
                 end += piece.length
         return batch
+
+    def _targets(self, piece: Piece, ids: Int32) -> Int32:
+        learnt = self.documents.learnt(piece.document)
+        if learnt is None:
+            return ids[1:]
+        return np.where(learnt[piece.start + 1 : piece.start + 1 + piece.length], ids[1:], NO_TARGET).astype(np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +236,7 @@ class TrainingData:
     lengths: Int64  # (N,) positions of each document as often as it is drawn
 
 
-def training_data(documents: Documents, config: DataConfig) -> TrainingData:
+def training_data(documents: Sequences, config: DataConfig) -> TrainingData:
     """Draw each source for its epochs, lay what is drawn into rows and shuffle these.
 
     InputError: no documents are left to train on. UsageError: weights that do not fit the sources, a budget that is
@@ -219,17 +250,17 @@ def training_data(documents: Documents, config: DataConfig) -> TrainingData:
     return TrainingData(rows, sources, warnings, cuts(layout, lengths, config.seq_len), lengths)
 
 
-def held_out_documents(documents: Documents, share: float) -> Int64:
+def held_out_documents(documents: Sequences, share: float) -> Int64:
     """The documents that are never trained on and have a position to measure on, in order."""
     return np.flatnonzero(documents.held_out(share) & (documents.length >= 2))
 
 
-def held_out_rows(documents: Documents, config: DataConfig) -> Rows:
+def held_out_rows(documents: Sequences, config: DataConfig) -> Rows:
     """Rows of all held-out documents, in the order in which they were packed; there may be none."""
     return _rows_of(documents, held_out_documents(documents, config.held_out), config)
 
 
-def held_out_by_source(documents: Documents, config: DataConfig) -> dict[str, Rows]:
+def held_out_by_source(documents: Sequences, config: DataConfig) -> dict[str, Rows]:
     """The same, of each source that has some by itself."""
     held_out = held_out_documents(documents, config.held_out)
     numbers = documents.source[held_out]
@@ -240,12 +271,12 @@ def held_out_by_source(documents: Documents, config: DataConfig) -> dict[str, Ro
     }
 
 
-def _rows_of(documents: Documents, chosen: Int64, config: DataConfig) -> Rows:
+def _rows_of(documents: Sequences, chosen: Int64, config: DataConfig) -> Rows:
     layout = pack(documents.length[chosen] - 1, config.seq_len, config.waste)
     return Rows(documents, replace(layout, document=chosen[layout.document]), config.seq_len)
 
 
-def _draw(documents: Documents, config: DataConfig) -> tuple[Int64, list[DrawnSource], list[str]]:
+def _draw(documents: Sequences, config: DataConfig) -> tuple[Int64, list[DrawnSource], list[str]]:
     """The documents as often as each is drawn, in random order; the sources; warnings."""
     usable = (documents.length >= 2) & ~documents.held_out(config.held_out)
     if not usable.any():
@@ -296,7 +327,7 @@ def _missed(sources: list[DrawnSource]) -> list[str]:
     ]
 
 
-def _check_memory(mixture: Mixture, documents: Documents, usable: NDArray[np.bool_], config: DataConfig) -> None:
+def _check_memory(mixture: Mixture, documents: Sequences, usable: NDArray[np.bool_], config: DataConfig) -> None:
     counts = np.bincount(documents.source[usable], minlength=len(documents.sources)).tolist()
     pieces = sum(part.epochs * count for part, count in zip(mixture.parts, counts, strict=True))
     pieces += mixture.budget / config.seq_len
@@ -307,7 +338,7 @@ def _check_memory(mixture: Mixture, documents: Documents, usable: NDArray[np.boo
         )
 
 
-def _nothing(documents: Documents, config: DataConfig) -> str:
+def _nothing(documents: Sequences, config: DataConfig) -> str:
     if (documents.length >= 2).any():
         return f"All documents are held out (held_out = {config.held_out:g}); lower it or give more documents."
     return "The shards hold no document of two tokens or more, so there is nothing to train on; give more documents."

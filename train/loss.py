@@ -63,6 +63,10 @@ def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, scale: float 
 
     hidden (N, D), weight (V, D), targets (N,).
     """
+    learnt = targets != IGNORED
+    if 10 * int(learnt.sum()) < 9 * len(targets):
+        # Of dialogues only the answers are learnt; the rest would cost products over the whole vocabulary for nothing.
+        hidden, targets = hidden[learnt], targets[learnt]
     # Inside of `forward` gradients are always off, so whether they are wanted is asked here.
     wanted = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
     return _ChunkedLoss.apply(hidden, weight, targets, scale, wanted)  # type: ignore[no-untyped-call]

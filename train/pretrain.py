@@ -1,280 +1,74 @@
 """`train pretrain`: from token shards to a model, from nothing or from one that is there; the same command goes on.
 
-In: folders of token shards, a `PretrainConfig`, maybe a model to begin with. Out: a run directory with `checkpoints/`,
-whose newest folder transformers reads as it is, `metrics.jsonl`, `summary.json` and `report.html`. Same shards, config,
-seed and number of threads: the same weights on a CPU. Started by torchrun, its processes share each step. Price of a
-start: laying out the data, 1 s for a million documents, and verifying the newest checkpoint, 1 s for each GB.
+In: folders of token shards, a `PretrainConfig`, maybe a model to begin with. Out: a run directory whose newest
+checkpoint transformers reads as it is; train/running.py says what else is in it. Price of a start: laying out the
+data, 1 s for a million documents.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import torch
-
-from runkit.console import emit_json, say
-from runkit.errors import InputError, UsageError, UserError
-from runkit.files import write_json
 from runkit.planned import keep_apart
-from runkit.rundir import RunDir, note_usage, usage
-from train.checkpoint import Checkpoints, State, folders
-from train.data import Batch, Documents, Rows, held_out_by_source, joined, training_data
-from train.distributed import World, world
-from train.loop import METRICS, Training, read_metrics, train
-from train.lora import Adapter
-from train.model_config import ModelConfig
-from train.objective import placed
-from train.optim import Optimizers
-from train.optim_config import warmup_fault
-from train.pieces import Tokenizer
+from train.data import Documents, held_out_by_source
+from train.distributed import World
+from train.model import Model
 from train.pretrain_config import PretrainConfig
-from train.probe import Choice, fixed, probe
+from train.running import Prepared, RunCall, carry_out, check, rows_for, steps_of
 from train.samples import continue_texts
 from train.shards import open_shards
 from train.start import Start, first_model
 from train.tokenizer import load
-from train.watch import Watch, tensorboard_writer
 
 COMMAND: Final = "train pretrain"
-# What may be changed between two starts: none of it moves a weight, but for the order of summation.
-_FREE: Final = {"keep", "checkpoint_every", "parallel", "micro_rows", "prompts", "prompt_tokens", "tensorboard"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PretrainCall:
-    """The command line, parsed; `started` is a `time.monotonic()`."""
+class PretrainCall(RunCall):
+    """The command line, parsed."""
 
     shards: list[Path]
-    out: Path
     config: PretrainConfig
     source: Path | None = None  # a model to go on from
     added: Path | None = None  # pieces that its tokenizer was extended by; unset: those beside the shards' tokenizer
-    as_json: bool
-    quiet: bool
-    lang: str = "en"
-    started: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """All that is known before a file is written."""
-
-    documents: Documents
-    tokenizer: Tokenizer
-    rows: Rows
-    steps: int
-    start: Start
-    warnings: list[str]
 
 
 def pretrain(call: PretrainCall) -> None:
     """Train to the end, or go on. Raises what `open_shards`, `training_data`, `first_model` and `train` raise."""
-    with world() as here:
-        prepared = here.together(lambda: _prepared(call, here))
-        for line in [*(f"Warning: {text}" for text in prepared.warnings), *prepared.start.told] if here.main else []:
-            say(line)
-        settings = call.config.model_dump(mode="json", exclude=_FREE)
-        opened = RunDir.open(call.out, COMMAND, settings, _inputs(prepared), {"torch": torch.__version__})
-        with here.held_by_main(opened) as run:
-            summary = _train(call, here, prepared, run)
-            if not here.main:
-                return
-            write_json(run.file("summary.json"), summary)
-    if call.as_json:
-        emit_json({**summary, **usage(call.started), "run": str(call.out)})
-    _tell(call, summary)
+    carry_out(call, lambda here: _prepared(call, here))
 
 
-def _prepared(call: PretrainCall, here: World) -> _Prepared:
+def _prepared(call: PretrainCall, here: World) -> Prepared:
     config = call.config
     keep_apart(call.out, [str(path) for path in (*call.shards, *([call.source] if call.source else []))])
-    here.share(0, config.batch_rows)  # what cannot be done is refused before anything is read
-    if config.tensorboard:
-        tensorboard_writer()
+    check(config, here)
     documents = Documents([open_shards(path) for path in call.shards])
     tokenizer = load(documents.folders[0].tokenizer)
     start = first_model(config, call.source, call.added, tokenizer, call.shards[0])
-    rows, warnings = _rows(documents, config)
-    steps = config.steps or len(rows) // config.batch_rows
-    if steps * config.batch_rows > len(rows) or steps == 0:
-        raise InputError(
-            f"The data make {len(rows):,} rows of {rows.seq_len:,} positions, fewer than the "
-            f"{max(1, steps) * config.batch_rows:,} that training takes; lower batch_rows or give more documents."
-        )
-    if (fault := warmup_fault(config.optim, steps)) is not None:
-        warnings.append(fault)
-    return _Prepared(documents, tokenizer, rows, steps, start, warnings)
+    rows, warnings = rows_for(documents, config.data, config)
+    steps, more = steps_of(rows, config, "documents")
+
+    def sample(model: Model) -> list[dict[str, Any]]:
+        return continue_texts(model, tokenizer, config.prompts, config.prompt_tokens, config.seed)
+
+    return Prepared(
+        command=COMMAND,
+        config=config,
+        rows=rows,
+        held_out=held_out_by_source(documents, config.data) if config.eval_rows else {},
+        steps=steps,
+        start=start,
+        inputs=_inputs(documents, start),
+        data={"documents": len(documents), "sources": list(documents.sources), "ids": tokenizer.size},
+        sample=sample,
+        warnings=warnings + more,
+    )
 
 
-def _inputs(prepared: _Prepared) -> list[dict[str, Any]]:
+def _inputs(documents: Documents, start: Start) -> list[dict[str, Any]]:
     """What the run is bound to: the shards, and the model that it goes on from."""
     found: list[dict[str, Any]] = [
         {"name": f"shards {number}", "size": len(folder), "fingerprint": Documents([folder]).sha256}
-        for number, folder in enumerate(prepared.documents.folders)
+        for number, folder in enumerate(documents.folders)
     ]
-    start = prepared.start
-    if start.fingerprint is not None:
-        size = start.model.config.parameters
-        found.append({"name": "--from", "size": size, "fingerprint": start.fingerprint})
-    return found
-
-
-def _train(call: PretrainCall, here: World, prepared: _Prepared, directory: RunDir) -> dict[str, Any]:
-    """All steps; returns the summary."""
-    run = directory.path
-    rows, steps, start = prepared.rows, prepared.steps, prepared.start
-    shape = start.model.config
-    choice = _choice(call, here, prepared, run)
-    config = choice.applied(call.config)
-    model = placed(start.model, config, here)
-    if here.main:
-        size = config.batch_rows * rows.seq_len
-        say(f"{shape.parameters:,} parameters, {steps:,} steps of {size:,} positions.")
-    flops = shape.flops_per_token(rows.seq_len)
-    quiet = call.quiet or not here.main
-    adapter = Adapter(config.lora, start.base) if config.lora is not None else None
-    held_out = _held_out(prepared.documents, config)
-    with Watch(run, steps, config, flops, choice.peak_flops * here.size, quiet, call.lang) as watch:
-        training = Training(
-            run=run,
-            model=model,
-            optimizers=Optimizers(model, config.optim),
-            config=config,
-            steps=steps,
-            batches=lambda step: _parts(rows, *here.share(step * config.batch_rows, config.batch_rows), config),
-            held_out=held_out,
-            data_sha256=rows.sha256,
-            checkpoints=Checkpoints(run, config.keep, start.special, start.files, adapter),
-            on_step=watch.on_step,
-            sample=partial(
-                continue_texts, model, prepared.tokenizer, config.prompts, config.prompt_tokens, config.seed
-            ),
-            world=here,
-        )
-        rows_held_out = sum(len(part.inputs) for parts in held_out.values() for part in parts)
-        about = _about(prepared, config, choice, here.size, rows_held_out)
-        about["peak_share"] = flops / (choice.peak_flops * here.size)  # what one token a second is of the peak
-        with _reported(watch, about, here, directory, call.started):
-            state = train(training)
-            summary = _summary(run, shape, state) if here.main else {}
-            about |= summary
-    return summary
-
-
-@contextmanager
-def _reported(watch: Watch, about: dict[str, Any], here: World, run: RunDir, started: float) -> Iterator[None]:
-    """Report and usage are written whatever ends the training; a stopped run wants them most."""
-    if here.main:
-        note_usage(run, usage(started))  # a start that is killed counts too
-    try:
-        yield
-    except UserError as error:
-        about["warnings"] = [*about["warnings"], str(error)]
-        raise
-    finally:
-        if here.main:
-            note_usage(run, usage(started))
-            watch.write_report(about)
-
-
-def _about(
-    prepared: _Prepared, config: PretrainConfig, choice: Choice, processes: int, held_out_rows: int
-) -> dict[str, Any]:
-    """What the report says of a run, however far it came."""
-    documents = prepared.documents
-    return {
-        "parameters": prepared.start.model.config.parameters,
-        "warnings": prepared.warnings,
-        "steps_in_all": prepared.steps,
-        "data": {
-            "documents": len(documents.length),
-            "sources": list(documents.sources),
-            "rows": prepared.steps * config.batch_rows,
-            "seq_len": prepared.rows.seq_len,
-            "held_out_rows": held_out_rows,
-            "eval_rows": config.eval_rows,
-            "ids": prepared.tokenizer.size,
-        },
-        "computing": {
-            "device": choice.device,
-            "processes": processes,
-            "threads": choice.threads,
-            "dtype": choice.dtype,
-            "compile": choice.compile,
-        },
-    }
-
-
-def _choice(call: PretrainCall, here: World, prepared: _Prepared, run: Path) -> Choice:
-    """How to compute; several processes must not wait for one that tries, so they go by rule."""
-    config = call.config
-    if here.size > 1:  # the model stays on the CPU: fsdp brings a part of each weight to each GPU
-        choice = fixed(run, here.device, config)
-        if here.main:
-            say(choice.why)
-        return choice
-    model = prepared.start.model.to(here.device)
-    return probe(run, model, _parts(prepared.rows, 0, config.batch_rows, config), config, prepared.steps)
-
-
-def _rows(documents: Documents, config: PretrainConfig) -> tuple[Rows, list[str]]:
-    """The rows to train on, enough for the steps; warnings."""
-    data = config.data
-    if config.steps is not None:
-        # A share is drawn to the nearest whole document, so each source may come short by half of one.
-        spare = len(documents.sources) * int(documents.length.max(initial=0))
-        data = data.model_copy(update={"tokens": config.steps * config.batch_rows * data.seq_len + spare})
-    try:
-        drawn = training_data(documents, data)
-    except UsageError as error:
-        raise (
-            error if config.steps is None else UsageError(f"steps = {config.steps:,} are too many. {error}")
-        ) from None
-    return drawn.rows, drawn.warnings
-
-
-def _parts(rows: Rows, first: int, count: int, config: PretrainConfig) -> list[Batch]:
-    """Rows first … first + count - 1, so many at once as memory holds."""
-    size = config.micro_rows or config.batch_rows
-    return [rows.batch(start, min(size, first + count - start)) for start in range(first, first + count, size)]
-
-
-def _held_out(documents: Documents, config: PretrainConfig) -> dict[str, list[Batch]]:
-    """Some held-out rows of each source, as many as its share of them."""
-    by_source = held_out_by_source(documents, config.data) if config.eval_rows else {}
-    every = sum(map(len, by_source.values()))
-    found = {}
-    for source, rows in by_source.items():
-        count = min(len(rows), max(1, round(config.eval_rows * len(rows) / every)))
-        # Spread over all: packing puts long documents first, which are easier than short ones.
-        chosen = np.unique(np.linspace(0, len(rows) - 1, count, dtype=np.int64)).tolist()
-        size = config.micro_rows or config.batch_rows
-        parts = [[rows.batch(row, 1) for row in chosen[start : start + size]] for start in range(0, len(chosen), size)]
-        found[source] = [joined(part) for part in parts]
-    return found
-
-
-def _summary(run: Path, shape: ModelConfig, state: State) -> dict[str, Any]:
-    measured = [row["held_out_loss"] for row in read_metrics(run / METRICS) if "held_out_loss" in row]
-    return {
-        "parameters": shape.parameters,
-        "steps": state.step,
-        "tokens": state.tokens,
-        "loss": state.losses[-1],
-        "held_out_loss": measured[-1] if measured else None,  # none: nothing was held out, or eval_rows is 0
-        "checkpoint": str(folders(run)[0].relative_to(run)),
-    }
-
-
-def _tell(call: PretrainCall, summary: dict[str, Any]) -> None:
-    measured = summary["held_out_loss"]
-    on_held_out = f", {measured:.4f} on held-out rows" if measured is not None else ""
-    say(
-        f"Trained {summary['steps']:,} steps on {summary['tokens']:,} tokens; loss of the last step "
-        f"{summary['loss']:.4f}{on_held_out}; "
-        f"model: {call.out / summary['checkpoint']}"
-    )
+    return [*found, *start.inputs]

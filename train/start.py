@@ -23,7 +23,7 @@ from train.lora import EMBEDDINGS, add_lora, train_embeddings
 from train.model import Model
 from train.model_config import ModelConfig
 from train.pieces import Special, Tokenizer
-from train.pretrain_config import PretrainConfig
+from train.pretrain_config import LoopConfig, PretrainConfig
 from train.tokenizer import files_in
 
 # Texts that tokenizers of the same pieces cut differently when their rules differ.
@@ -45,6 +45,13 @@ class Start:
     base: str  # where the model lies that adapters are for; empty: there are none
     told: list[str]  # sentences for the user
 
+    @property
+    def inputs(self) -> list[dict[str, Any]]:
+        """What a run is bound to by it, as `RunDir.open` takes it."""
+        if self.fingerprint is None:
+            return []
+        return [{"name": "--from", "size": self.model.config.parameters, "fingerprint": self.fingerprint}]
+
 
 def first_model(
     config: PretrainConfig, source: Path | None, added: Path | None, tokenizer: Tokenizer, shards_folder: Path
@@ -59,10 +66,16 @@ def first_model(
         start = _new(config, added, tokenizer, shards_folder)
     else:
         start = _grown(config, source, added, tokenizer)
+    _make_ready(start, config, config.data.seq_len, source)
+    return start
+
+
+def _make_ready(start: Start, config: LoopConfig, seq_len: int, source: Path | None) -> None:
+    """Freeze or adapt the model as the settings say. UsageError: rows are longer than what it is made for."""
     model = start.model
-    if config.data.seq_len > model.config.seq_len:
+    if seq_len > model.config.seq_len:
         raise UsageError(
-            f"data.seq_len = {config.data.seq_len:,}, but {source} is made for {model.config.seq_len:,} positions; "
+            f"data.seq_len = {seq_len:,}, but {source} is made for {model.config.seq_len:,} positions; "
             "lower data.seq_len."
         )
     model.checkpointing = config.checkpointing
@@ -75,7 +88,6 @@ def first_model(
     if config.train_only != "all" or config.lora is not None:
         start.told.append(f"{trained:,} numbers are trained, {model.config.parameters:,} are in the model.")
     model.train()
-    return start
 
 
 def _new(config: PretrainConfig, added: Path | None, tokenizer: Tokenizer, shards_folder: Path) -> Start:
