@@ -31,19 +31,21 @@ _NUMBER: Final = (
     rf"[（(]{_COUNT}[)）]|[①-⑳])"
 )
 _DECOR: Final = rf"{_SPACE}*(?:#+{_SPACE}*)?(?:[-*•]{_SPACE}+)?"
-_OPEN: Final = r"(?P<bold>\*{1,3}|__|`)?"
+_STARS: Final = r"(?:\*{1,3}|_{1,2}|`)"
+_OPEN: Final = rf"(?P<bold>{_STARS})?"
 _NAME: Final = "|".join(f"{name[0]}{_SPACE}?{name[1]}" if name in ("指令", "输入", "输出") else name for name in NAMES)
 _FIELD: Final = re.compile(
     rf"^(?P<decor>{_DECOR}){_OPEN}(?P<lead>[\[［【（(])?"
-    rf"(?:(?P<number>{_NUMBER}){_SPACE}*[】\]］)）]?{_SPACE}*[.．、。:：)）]?{_SPACE}*(?P<late>\*\*)?)?"
+    rf"(?:(?P<number>{_NUMBER}){_SPACE}*[】\]］)）]?(?:{_STARS}(?={_SPACE}|[.．、。:：)）]))?{_SPACE}*[.．、。:：)）]?"
+    rf"(?:{_STARS}(?={_SPACE}))?{_SPACE}*(?:[-*•]{_SPACE}+)?(?P<late>{_STARS})?)?"
     rf"(?P<left>[【\[［（(])?(?P<name>{_NAME})(?P<count>{_SPACE}?[0-9０-９]{{1,4}}(?=[:：】\]*]))?"
     rf"(?:{_SPACE}*[（(](?:[A-Za-z]{{2,20}}|指令|输入|输出)[)）])?(?P<right>[】\]］)）])?"
-    rf"(?:(?P<shut>\*{{1,3}}|__|`){_SPACE}*)?(?P<colon>{_SPACE}*[:：])?(?P<after>.*)$",
+    rf"(?:(?P<shut>{_STARS}){_SPACE}*)?(?P<colon>{_SPACE}*[:：])?(?P<after>.*)$",
     re.IGNORECASE | re.DOTALL,
 )
 _NUMBERED: Final = re.compile(
     rf"^(?P<decor>{_DECOR}){_OPEN}(?P<left>[【\[［])?(?P<number>{_NUMBER}){_SPACE}*(?P<right>[】\]］)）>]?)"
-    rf"(?:\*{{2,3}}|__|`)?{_SPACE}*(?P<dot>[.．、:：]?)(?:\*{{2,3}}|__|`)?(?P<after>{_SPACE}*.*)$",
+    rf"{_STARS}?{_SPACE}*(?P<dot>[.．、:：]?)(?:\*{{2,3}}|__|`)?(?P<after>{_SPACE}*.*)$",
     re.IGNORECASE | re.DOTALL,
 )
 _WORDED: Final = re.compile(rf"第|{_WORD}", re.IGNORECASE)
@@ -59,7 +61,7 @@ _END_BEHIND: Final = re.compile(rf"(?<=\S){_SPACE}*([\[［]{_END_WORD}[\]］]{_S
 _ITEM_BEHIND: Final = re.compile(
     rf"(?<=[^\s>#*])[ \t]*([\[［【]任务{_SPACE}?[0-9０-９]{{1,4}}[\]］】])(?={_SPACE}*(?:$|指令[:：]))", re.M
 )
-_INVISIBLE: Final = re.compile("[\u200b\u200c\u200d\u2060\ufeff]")
+_INVISIBLE: Final = re.compile("^([ \t]*)[\u200b\u200c\u200d\u2060\ufeff]+", re.MULTILINE)
 _QUOTE: Final = re.compile(r"^[ \t]*> ?")
 _MOST_OPEN: Final = 20  # fences without an end, each of which is looked for to the end of the reply
 _MOST_LINES: Final = 12  # of an instruction without a name, before its input begins
@@ -100,7 +102,7 @@ def is_fence(line: str) -> re.Match[str] | None:
 
 def _lines(text: str) -> list[str]:
     """Marks that stand behind a text come on lines of their own; a reply that is quoted as a whole is not."""
-    text = _INVISIBLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = _INVISIBLE.sub(r"\1", text.replace("\r\n", "\n").replace("\r", "\n"))
     text = _ITEM_BEHIND.sub(r"\n\1", _END_BEHIND.sub(r"\n\1", text))
     lines = text.split("\n")
     said = [line for line in lines if line.strip()]
@@ -196,7 +198,7 @@ def _mark(place: int, line: str) -> _Mark | None:
     if match is not None:
         number = match.group("number")
         rest = match.group("after")
-        worded = bool(_WORDED.match(number))
+        worded = bool(_WORDED.match(number)) or "#" in match.group("decor")
         plain = rest.strip(" \t\u3000*_`")
         marked = match.group("left") or match.group("right") or match.group("dot") or number[0] in "（(①"
         if plain and not (worded or marked or ord(number[0]) >= 0x2460):
@@ -210,7 +212,7 @@ def _mark(place: int, line: str) -> _Mark | None:
 
 def _rest(match: re.Match[str]) -> str | None:
     """What stands behind a field's mark; None: it is none, only a word at the beginning of a line."""
-    bold, shut, after = match.group("bold") or match.group("late"), match.group("shut"), match.group("after")
+    bold, shut, after = match.group("late") or match.group("bold"), match.group("shut"), match.group("after")
     whole = bool(match.group("left") or match.group("lead")) and bool(match.group("right"))
     if not match.group("colon"):
         headed = (bool(bold) and bool(shut)) or "#" in match.group("decor")
@@ -222,7 +224,7 @@ def _rest(match: re.Match[str]) -> str | None:
             after = after[len(bold) :]
         elif after.rstrip().endswith(bold) and after.count(bold) == 1:
             after = after.rstrip()[: -len(bold)]
-    return after.strip(" \t\u3000\u00a0")
+    return after.lstrip(" \t\u3000\u00a0")
 
 
 def _is_ours(line: str) -> bool:
@@ -246,6 +248,7 @@ class _Settling:
             name: 2 * sum(mark.strong for mark in marks if mark.name == name) < whole for name in (INPUT, OUTPUT)
         }
         self.first_shape = ""
+        self.any_opened = False
 
     def counts(self, mark: _Mark) -> bool:
         """Whether the name is one of those that this reply uses."""
@@ -301,7 +304,8 @@ class _Settling:
             if mark.rest and not mark.worded:
                 # A point of a list, or a title; or an instruction without a name.
                 return following.name != INSTRUCTION and self.weak_instruction and same
-            if mark.rest and (following.number or not (same or mark.ours)):
+            like = mark.ours or not self.any_opened or mark.number == self.first_shape
+            if mark.rest and (following.number or not like):
                 return False
             if not mark.worded and (following.number or self.is_answer(place)):
                 return False
@@ -342,6 +346,7 @@ def _settled(lines: Sequence[str], marks: Sequence[_Mark], bare: bool) -> dict[i
                 chosen[mark.line] = (True, INSTRUCTION if unnamed else None, mark.rest if unnamed else "")
                 block = {INSTRUCTION} if unnamed else set()
                 settling.first_shape = settling.first_shape or mark.number
+                settling.any_opened = True
         elif mark.name == INSTRUCTION:
             if not settling.counts(mark) or (block is None and not mark.strong and not settling.ahead(place)):
                 continue
@@ -349,6 +354,7 @@ def _settled(lines: Sequence[str], marks: Sequence[_Mark], bare: bool) -> dict[i
             if block is None or settling.field_opens(place, block, fresh):
                 chosen[mark.line] = (True, INSTRUCTION, mark.rest)
                 settling.first_shape = settling.first_shape or mark.number
+                settling.any_opened = True
                 block = {INSTRUCTION}
             elif fresh:
                 chosen[mark.line] = (False, INSTRUCTION, mark.rest)
