@@ -9,7 +9,10 @@ made by a thread of its own; replies are kept as they came, some kB each.
 """
 
 import asyncio
+import errno
+import os
 import queue
+import resource
 import sqlite3
 import threading
 import time
@@ -20,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from runkit.errors import EnvironmentFault, InputError
+from runkit.files import disk_fault
 
 State = Literal["planned", "sent", "done", "failed"]
 FORMAT: Final = 1
@@ -148,18 +152,18 @@ class Ledger:
 
     def find(self, key: str) -> Call | None:
         """The call with this key, as far as it is on the disk."""
-        row = self._reader.execute(
+        rows = self._read(
             "SELECT id, key, state, reply, finish_reason, prompt_tokens, completion_tokens, cost_usd, error_kind, "
             "error FROM calls WHERE key = ?",
             (key,),
-        ).fetchone()
-        return None if row is None else Call(*row)
+        )
+        return Call(*rows[0]) if rows else None
 
     def plan(self, key: str, url: str, model: str, request: bytes) -> int:
         """Note a call that will be made, and return its id. On the disk at the latest with the next commit."""
         known = self._planned.get(key)
-        if known is None and (found := self._reader.execute("SELECT id FROM calls WHERE key = ?", (key,)).fetchone()):
-            known = int(found[0])
+        if known is None and (found := self._read("SELECT id FROM calls WHERE key = ?", (key,))):
+            known = int(found[0][0])
         if known is not None:
             return known
         call, self._next_call = self._next_call, self._next_call + 1
@@ -242,10 +246,8 @@ class Ledger:
 
     def totals(self) -> Totals:
         """Sums over all starts, as far as they are on the disk."""
-        calls = dict(self._reader.execute("SELECT state, count(*) FROM calls GROUP BY state"))
-        attempts = dict(
-            self._reader.execute("SELECT coalesce(outcome, 'in flight'), count(*) FROM attempts GROUP BY outcome")
-        )
+        calls = dict(self._read("SELECT state, count(*) FROM calls GROUP BY state"))
+        attempts = dict(self._read("SELECT coalesce(outcome, 'in flight'), count(*) FROM attempts GROUP BY outcome"))
         prompt, completion = self._one(
             "SELECT coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0) FROM calls"
         )
@@ -277,7 +279,7 @@ class Ledger:
                 if self._fault is None:
                     self._transact([batch for batch, _, _ in waiting])
             except sqlite3.Error as error:
-                self._fault = _fault_of(self.path, error)
+                self._fault = _fault_of(self.path, error, _size([batch for batch, _, _ in waiting]))
                 self._fault.__cause__ = error
             loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
             for _, loop, durable in waiting:
@@ -326,7 +328,13 @@ class Ledger:
         return int(self._one(f"SELECT coalesce(max(id), 0) + 1 FROM {table}")[0])
 
     def _one(self, sql: str) -> Any:
-        return self._reader.execute(sql).fetchone()
+        return self._read(sql)[0]
+
+    def _read(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        try:
+            return self._reader.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise _fault_of(self.path, error) from error
 
 
 # Calls whose newest attempt was lost, and which have not ended: their next attempt is a repetition.
@@ -355,9 +363,25 @@ def _prepare(path: Path, connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
 
 
-def _fault_of(path: Path, error: sqlite3.Error) -> InputError | EnvironmentFault:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
+def _size(batches: list[list[_Statement]]) -> int:
+    """Bytes of the texts and replies in it."""
+    values = (value for batch in batches for _, values in batch for value in values)
+    return sum(len(value) for value in values if isinstance(value, str | bytes))
+
+
+def _fault_of(path: Path, error: sqlite3.Error, size_bytes: int | None = None) -> InputError | EnvironmentFault:
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
         return InputError(f"The ledger {path} is damaged ({error}); give --out a new folder, or restore it.")
-    advice = "free some space" if code == sqlite3.SQLITE_FULL else "check the disk, its permissions and other runs"
-    return EnvironmentFault(f"Cannot write the ledger {path}: {error}; {advice} and run again.")
+    # SQLite keeps the system's error number to itself but for a full disk; a limit on file sizes is a failed write.
+    number = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_IOERR_SHMSIZE: errno.ENOSPC}.get(code)
+    if code in (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE) and _limited():
+        number = errno.EFBIG
+    fault = None if number is None else disk_fault(OSError(number, os.strerror(number)), path, path, size_bytes or 0)
+    return fault or EnvironmentFault(
+        f"Cannot write the ledger {path}: {error}; check the disk, its permissions and other runs, and run again."
+    )
+
+
+def _limited() -> bool:
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY

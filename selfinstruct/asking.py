@@ -24,6 +24,7 @@ from selfinstruct.material import Material
 from selfinstruct.parse import Parsed, parse, without_thinking
 from selfinstruct.prompts import Example, Prompt, answer_prompt, draw_examples, items_prompt, tasks_prompt
 
+USUAL_YIELD: Final = 0.6  # of the items that are asked for, to estimate by
 _ENOUGH: Final = 1.0  # no more is asked for than is expected to be missing
 
 
@@ -119,13 +120,20 @@ class Asking:
         self._balance.answer(asked.kind.key, kept)
 
     def sample(self, count: int) -> list[Request]:
-        """Some requests as the first ones will be, to estimate by."""
+        """Some requests as the first ones will be, with two phases and their answers in proportion, to estimate by."""
         found = []
+        rng = Random(0)
         for number in range(count):
             kind = BY_KEY[list(self._balance.shares)[number % len(self._balance.shares)]]
             asked = self._about(kind, number)
-            found.append(Request(messages=asked.prompt.messages, max_tokens=self._config.max_tokens))
+            tasks = rng.choices(self._seeds, k=self._follow_usually if self._promises(asked) else 0)
+            prompts = [asked.prompt, *(answer_prompt(task.instruction, task.input) for task in tasks)]
+            found += [Request(messages=one.messages, max_tokens=self._config.max_tokens) for one in prompts]
         return found
+
+    @property
+    def _follow_usually(self) -> int:
+        return round(USUAL_YIELD * self._config.items_per_request)
 
     def _about(self, kind: Kind, number: int) -> _Asked:
         config = self._config

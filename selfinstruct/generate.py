@@ -21,12 +21,12 @@ from runkit.llm_order import Estimate, Progress, estimate, run_all, run_steps
 from runkit.models import Model, resolve
 from runkit.planned import keep_apart, manifest_inputs
 from runkit.rundir import RunDir, note_usage, usage
-from selfinstruct.asking import Asking
+from selfinstruct.asking import USUAL_YIELD, Asking
 from selfinstruct.balance import Balance
 from selfinstruct.collect import Collector
 from selfinstruct.config import GenerateConfig
 from selfinstruct.kinds import shares
-from selfinstruct.material import Sources, gather, plan_sources
+from selfinstruct.material import Material, Sources, gather, plan_sources
 from selfinstruct.output import Lines
 from selfinstruct.prompts import SCHEMA, VERSION, Example
 from selfinstruct.seeds import Seed, read_seeds
@@ -39,7 +39,6 @@ COMMAND: Final = "selfinstruct generate"
 LEDGER: Final = "ledger.sqlite"
 CALLS: Final = "calls.json"
 FAILURES: Final = "failures.jsonl"
-_USUAL_YIELD: Final = 0.6  # of the items that are asked for, to estimate by
 # Nothing of this changes which prompts are made.
 _FREE: Final = {"patience"}
 _PROBE: Final = "用 JSON 给出一条任务：instruction 写“说一个颜色的名字”，input 写空字符串，output 写“蓝色”。"
@@ -151,7 +150,7 @@ def _ask(
     materials = gather(prepared.sources, config)
     with Ledger.open(run.file(LEDGER)) as ledger:
         client = Client(model, ledger, budget_usd=call.budget_usd, concurrency=call.concurrency)
-        say(_estimated(_estimate(call, prepared, model), call.n))
+        say(_estimated(_estimate(call, prepared, model, materials), call.n))
         try:
             structured = config.structured == "on" or (config.structured == "auto" and _has_schemas(client))
             asking = Asking(
@@ -208,12 +207,12 @@ def _write_failures(run: RunDir, failures: Sequence[tuple[int, Failure]]) -> Non
         write_bytes(run.file(FAILURES), b"")
 
 
-def _estimate(call: GenerateCall, prepared: _Prepared, model: Model) -> Estimate:
+def _estimate(call: GenerateCall, prepared: _Prepared, model: Model, materials: Sequence[Material]) -> Estimate:
     config = call.config
     balance = Balance(shares(config.kinds), config.items_per_request, config.patience)
-    asking = Asking(config, prepared.examples, prepared.topics, [], None, balance, model.name, True)
+    asking = Asking(config, prepared.examples, prepared.topics, materials, None, balance, model.name, True)
     requests = asking.sample(2 * len(balance.shares))
-    items = config.items_per_request * _USUAL_YIELD
+    items = config.items_per_request * USUAL_YIELD
     calls = -(-call.n // items) + (call.n if config.two_phase else 0)
     return estimate(requests, model, int(calls))
 
@@ -233,7 +232,7 @@ def _dry_run(call: GenerateCall, prepared: _Prepared) -> None:
         say(f"{call.n:,} items by rules, without a model; {len(prepared.seeds):,} seeds. Nothing was written.")
         found: dict[str, Any] = {"n": call.n, "model": TEMPLATE, "seeds": len(prepared.seeds)}
     else:
-        guess = _estimate(call, prepared, prepared.model)
+        guess = _estimate(call, prepared, prepared.model, gather(prepared.sources, call.config))
         say(f"{prepared.model.name} at {prepared.model.host}, {len(prepared.seeds):,} seeds, {len(wanted)} kinds.")
         say(_estimated(guess, call.n) + " Nothing was written or sent.")
         found = {"n": call.n, "model": prepared.model.name, "seeds": len(prepared.seeds), **asdict(guess)}

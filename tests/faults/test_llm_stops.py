@@ -14,13 +14,13 @@ from runkit.ledger import Ledger, Totals
 from tests.faults.launch import FULL, until
 from tests.faults.llm_child import ask, child
 from tests.faults.server import Server, mixed, serving
+from tests.faults.teaching import PREPARED
 
 pytestmark = pytest.mark.timeout(1800 if FULL else 60)
 CALLS, KILLS = (1000, 100) if FULL else (120, 4)
 AT_ONCE = 8
 _context = multiprocessing.get_context("forkserver")
-# Both, for there is one such process for the whole suite.
-_context.set_forkserver_preload(["tests.faults.warm", "tests.faults.llm_child", "openai"])
+_context.set_forkserver_preload(PREPARED)
 
 
 def start(server: Server, folder: Path, calls: int = CALLS, window: int = 64) -> BaseProcess:
