@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -21,7 +21,7 @@ from runkit.inputs import Found, Plan, plan
 from runkit.jsonl import JsonLineError
 from runkit.planned import manifest_inputs
 from runkit.records import id_of_text
-from selfinstruct.layouts import ours
+from selfinstruct.layouts import is_ours, ours
 
 INSTRUCTIONS: Final = "instructions.jsonl"
 _REFUSED: Final = MappingProxyType(
@@ -29,8 +29,7 @@ _REFUSED: Final = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One record: ours, with an id."""
 
     id: str
@@ -122,10 +121,12 @@ def _unpacked(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _item(found: Fields) -> Item | Fault:
-    try:
-        record = ours(_unpacked(found.values))
-    except JsonLineError as error:
-        return found.fault(error)
+    record = found.values
+    if not is_ours(record):
+        try:
+            record = ours(_unpacked(record))
+        except JsonLineError as error:
+            return found.fault(error)
     id = record.get("id")
     known = isinstance(id, str | int) and not isinstance(id, bool) and str(id) != ""
     texts = (record["instruction"], record["input"], record["output"])

@@ -210,6 +210,15 @@ def _common(tokens, n, entry, most, words, pool, slot, masks, carries):
 
 
 @njit(cache=True)
+def _passed(folds, sizes, folded, bound, p, q):
+    """How many entries come before the first one that may be too near. Alone, for it is where the time goes."""
+    for place in range(len(folds)):
+        if q * np.int64(popcount(folds[place] ^ folded)) <= bound + (q - p) * np.int64(sizes[place]):
+            return place
+    return len(folds)
+
+
+@njit(cache=True)
 def too_near(tokens, words, folded, keys, p, q, pool, slot, masks, carries):
     """Of the entries with 2q·LCS > p·(m + n) the nearest, the earliest of equals: (entry, common tokens) or (-1, 0)."""
     lists, folds, entries, sizes = pool[0], pool[1], pool[2], pool[3]
@@ -217,11 +226,13 @@ def too_near(tokens, words, folded, keys, p, q, pool, slot, masks, carries):
     best, best_common, best_n = np.int64(-1), np.int64(0), np.int64(1)
     bound, matched = (q - p) * m - 1, False
     for key in keys[1:]:
-        begin = lists[key, START]
-        for place in range(begin, begin + lists[key, FILL]):
+        begin, end = lists[key, START], lists[key, START] + lists[key, FILL]
+        place = begin - 1
+        while True:
+            place += 1 + _passed(folds[place + 1 : end], sizes[place + 1 : end], folded, bound, p, q)
+            if place >= end:
+                break
             n = np.int64(sizes[place])
-            if q * np.int64(popcount(folds[place] ^ folded)) > bound + (q - p) * n:
-                continue
             if m <= 64 and not matched:
                 match(tokens, slot, masks)
                 matched = True
