@@ -94,7 +94,8 @@ class Decoding:
         self.caches = [self._empty(0, 0) for _ in self.layers]  # keys and values, (2, rows, K, positions, W)
 
     def _empty(self, rows: int, room: int) -> Tensor:
-        return self.embedding.new_empty(2, rows, self.key_heads, room, self.width)
+        # Zeros: what is not written yet is multiplied by a probability of 0, and memory as it was may hold NaN.
+        return self.embedding.new_zeros(2, rows, self.key_heads, room, self.width)
 
     @property
     def cache_bytes(self) -> int:
@@ -122,11 +123,13 @@ class Decoding:
         """Give the memory of the cache back."""
         self.caches = [self._empty(0, 0) for _ in self.layers]
 
+    @torch.inference_mode()
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` positions of a row over another one."""
         for cache in self.caches:
             cache[:, target, :, :length] = cache[:, source, :, :length]
 
+    @torch.inference_mode()
     def swap(self, one: int, other: int, length: int) -> None:
         """Exchange the first `length` positions of two rows."""
         for cache in self.caches:
