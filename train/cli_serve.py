@@ -1,0 +1,76 @@
+"""The commands that ask a model: `train serve` and `train chat`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from runkit import options
+from train.cli_options import ModelPath
+
+Dtype = Annotated[Literal["fp32", "bf16", "fp16"], typer.Option("--dtype", help="Numbers that are computed with.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads that compute; PyTorch's choice.")]
+SeqLen = Annotated[
+    int | None, typer.Option("--seq-len", min=2, help="Tokens of prompt and answer together; the model's own.")
+]
+Template = Annotated[
+    str | None, typer.Option("--template", metavar="NAME|FILE", help="chatml, plain or a Jinja file; the model's own.")
+]
+PlainPrompt = Annotated[str, typer.Option("--plain-prompt", help="How a base model is asked: zh-qa, en-qa or bare.")]
+
+
+def serve(
+    run: ModelPath,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; others than this machine's need a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free; it is printed.")] = 8000,
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", metavar="FILE", help="Its first line is asked of everybody.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="What requests call the model; the folder's name.")] = None,
+    slots: Annotated[int, typer.Option("--slots", min=1, max=1024, help="Answers that are made at a time.")] = 8,
+    max_queue: Annotated[int, typer.Option("--max-queue", min=0, help="Answers that may wait beyond these.")] = 64,
+    seq_len: SeqLen = None,
+    dtype: Dtype = "fp32",
+    threads: Threads = None,
+    template: Template = None,
+    plain_prompt: PlainPrompt = "zh-qa",
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Serve a model over HTTP as OpenAI does, with a chat page at /; only to this machine unless there is a token.
+
+    Ctrl-C lets what is being answered end within 5 s, once more stops at once. -v prints a line for each request.
+    """
+    from train.serve import ModelCall, ServeCall
+    from train.serve import serve as carry_out
+
+    model = ModelCall(
+        run=run,
+        dtype=dtype,
+        threads=threads,
+        seq_len=seq_len,
+        slots=slots,
+        name=name,
+        template=template,
+        plain_prompt=plain_prompt,
+    )
+    carry_out(
+        ServeCall(
+            model=model,
+            host=host,
+            port=port,
+            token_file=token_file,
+            max_queue=max_queue,
+            as_json=as_json,
+            quiet=quiet,
+            verbose=verbose,
+        )
+    )
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands of this module."""
+    app.command()(serve)
