@@ -218,12 +218,32 @@ def import_(
 
 @app.command()
 def export(
-    source: ModelPath, out: NewFolder, dtype: Dtype = "fp32", shard_gb: ShardGb = 5.0, as_json: options.Json = False
+    source: ModelPath,
+    out: Annotated[
+        Path, typer.Option("--out", help="New or empty folder; with --format gguf a new file that ends in .gguf.")
+    ],
+    form: Annotated[
+        Literal["hf", "gguf"],
+        typer.Option("--format", help="hf: a folder as Hugging Face has it; gguf: one file for llama.cpp."),
+    ] = "hf",
+    dtype: Annotated[
+        Literal["fp32", "bf16", "fp16", "q8_0"],
+        typer.Option("--dtype", help="Of the weights: fp32, bf16 or fp16; with --format gguf also q8_0, eight bits."),
+    ] = "fp32",
+    shard_gb: Annotated[
+        float | None, typer.Option("--shard-gb", min=0.001, help="Largest file of weights in a folder, in GB; 5.")
+    ] = None,
+    as_json: options.Json = False,
 ) -> None:
-    """Write a model as a folder that transformers, vLLM and SGLang load."""
+    """Write a model as a folder that transformers, vLLM and SGLang load, or as a file that llama.cpp loads."""
     from train.convert import ConvertCall, export_model
+    from train.export_gguf import export_gguf
 
-    export_model(ConvertCall(source=source, out=out, dtype=dtype, shard_gb=shard_gb, as_json=as_json))
+    call = ConvertCall(source=source, out=out, dtype=dtype, shard_gb=shard_gb, as_json=as_json)
+    if form == "gguf":
+        export_gguf(call)
+    else:
+        export_model(call)
 
 
 @app.command()

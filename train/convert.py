@@ -1,8 +1,9 @@
 """`train import` and `train export`: models in and out of other programs' formats, and the one way to load a model.
 
 In: a run of `train pretrain`, a Hugging Face folder or a GGUF file. Out: a `Model` with its tokenizer, or a folder that
-transformers' AutoModelForCausalLM and AutoTokenizer load as it is. A folder is written under another name and gets its
-own when it is whole. Price: all weights are in memory twice while a folder is written.
+transformers' AutoModelForCausalLM and AutoTokenizer load as it is; train/export_gguf.py writes GGUF. A folder is
+written under another name and gets its own when it is whole. Price: all weights are in memory twice while a folder is
+written.
 """
 
 import shutil
@@ -33,6 +34,7 @@ from train.tokenizer_json import as_json
 
 Dtype = Literal["fp32", "bf16", "fp16"]
 CONFIG: Final = "config.json"
+SHARD_GB: Final = 5.0
 
 _QWEN2_ALONE: Final = (
     "AutoTokenizer of transformers 5 takes Qwen2's own tokenizer for every qwen2 model, whatever the folder says; "
@@ -56,8 +58,8 @@ class ConvertCall:
 
     source: Path
     out: Path
-    dtype: Dtype = "fp32"
-    shard_gb: float = 5.0
+    dtype: Dtype | Literal["q8_0"] = "fp32"  # q8_0: in GGUF alone
+    shard_gb: float | None = None  # None: 5, in a folder
     as_json: bool = False
 
 
@@ -134,8 +136,11 @@ def export_model(call: ConvertCall) -> None:
 
 
 def _convert(call: ConvertCall, verb: str, for_transformers: bool = False) -> None:
-    if call.shard_gb <= 0:
-        raise UsageError(f"--shard-gb {call.shard_gb} is not above 0.")
+    shard_gb = SHARD_GB if call.shard_gb is None else call.shard_gb
+    if shard_gb <= 0:
+        raise UsageError(f"--shard-gb {shard_gb} is not above 0.")
+    if call.dtype == "q8_0":
+        raise UsageError("--dtype q8_0 goes with --format gguf alone; a folder holds fp32, bf16 or fp16.")
     if call.dtype not in DTYPES:
         raise UsageError(f"--dtype {call.dtype} is unknown; known are {', '.join(DTYPES)}.")
     refuse_used(call.out)
@@ -143,7 +148,7 @@ def _convert(call: ConvertCall, verb: str, for_transformers: bool = False) -> No
     if for_transformers and model_type(loaded.config) == OWN:
         what = "ALiBi" if loaded.config.position == "alibi" else "biases together with QK-norm"
         raise UsageError(f"{call.source} has {what}, which no class of transformers has; it stays in our format.")
-    names = write_model(call.out, loaded, DTYPES[call.dtype], round(call.shard_gb * 1e9))
+    names = write_model(call.out, loaded, DTYPES[call.dtype], round(shard_gb * 1e9))
     about = {
         "source": str(call.source),
         "out": str(call.out),
@@ -163,7 +168,7 @@ def refuse_used(out: Path) -> None:
         raise UsageError(f"{out} is there already; give --out a new or empty folder.")
 
 
-def write_model(out: Path, loaded: Loaded, dtype: torch.dtype, shard_bytes: int = 5_000_000_000) -> list[str]:
+def write_model(out: Path, loaded: Loaded, dtype: torch.dtype, shard_bytes: int = round(SHARD_GB * 1e9)) -> list[str]:
     """Write a folder that transformers loads; `out` is new or empty. Returns the names of the files."""
     refuse_used(out)
     special = loaded.tokenizer.special if loaded.tokenizer is not None else Special()

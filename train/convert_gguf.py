@@ -18,20 +18,22 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from sentencepiece import sentencepiece_model_pb2 as model_pb2
-from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, decoders, models, normalizers
 from torch import Tensor
 
 from runkit.errors import InputError
+from train.gguf_cuts import CUTS, steps
 from train.model_config import ModelConfig, RopeScaling
-from train.model_file import BPE, CONTROL, UNKNOWN, USER_DEFINED
+from train.model_file import BPE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED
+from train.pieces import SPACE
 
 _ARCHITECTURES: Final = ("llama", "qwen2", "qwen3")
-_OUTER: Final = {
+OUTER: Final = {
     "token_embd.weight": "model.embed_tokens.weight",
     "output_norm.weight": "model.norm.weight",
     "output.weight": "lm_head.weight",
 }
-_INNER: Final = {
+INNER: Final = {
     "attn_norm": "input_layernorm",
     "attn_q": "self_attn.q_proj",
     "attn_k": "self_attn.k_proj",
@@ -44,24 +46,11 @@ _INNER: Final = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
-_FREQUENCIES: Final = (
-    "rope_freqs.weight"  # by what each rotary frequency is divided; how llama.cpp keeps llama3 scaling
-)
-# How a text is cut before merging; llama.cpp, src/llama-vocab.cpp has the same expressions under the same names.
-_LLAMA3: Final = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|"
-    r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-_QWEN2: Final = _LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
-_DIGITS: Final = "digits"  # each alone, then as GPT-2
-_CUTS: Final = {
-    "gpt-2": None,
-    "default": None,
-    "smollm": _DIGITS,
-    "llama-bpe": _LLAMA3,
-    "llama3": _LLAMA3,
-    "qwen2": _QWEN2,
-}
+FREQUENCIES: Final = "rope_freqs.weight"  # by what each rotary frequency is divided; how llama.cpp keeps llama3 scaling
+# Keys of our own, for what no key of llama.cpp says.
+SCALING: Final = "wenhai.rope_scaling"  # from which `FREQUENCIES` was made, as JSON
+NFC: Final = "wenhai.tokenizer.nfc"  # texts are brought into NFC before they are cut
+NO_BOS: Final = "{% set bos_token = '' %}"  # before a chat template: llama.cpp takes id 11 for a bos that is missing
 
 
 class GgufFile:
@@ -128,7 +117,7 @@ class GgufFile:
 
     def _scaling(self, width: int) -> RopeScaling | None:
         kind, factor = self._number("rope.scaling.type", "none"), self._number("rope.scaling.factor", 1.0)
-        if _FREQUENCIES in self._stored:
+        if FREQUENCIES in self._stored:
             return self._llama3(width)
         if kind == "none":
             return None
@@ -137,9 +126,11 @@ class GgufFile:
         return RopeScaling(kind="linear", factor=factor)
 
     def _llama3(self, width: int) -> RopeScaling:
-        """The factors are given, not what they were made from: Llama 3's usual numbers are tried."""
-        factors = self._dequantised(_FREQUENCIES)
+        """The factors are given, not what they were made from: unless we said it, Llama 3's usual numbers are tried."""
+        factors = self._dequantised(FREQUENCIES)
         scaling = RopeScaling(kind="llama3", factor=float(factors.max()))
+        if stated := self._values.get(SCALING):
+            scaling = RopeScaling.model_validate_json(stated)
         theta = self._number("rope.freq_base", 10_000.0)
         plain = 1.0 / theta ** (np.arange(0, width, 2) / width)
         turns = scaling.original_seq_len * plain / (2 * np.pi)
@@ -148,21 +139,21 @@ class GgufFile:
         )  # of the frequency that is left alone
         made = 1 / (share + (1 - share) / scaling.factor)
         if factors.shape != made.shape or not np.allclose(factors, made, rtol=1e-3):
-            raise InputError(f"{self.path}: {_FREQUENCIES} is not the scaling of Llama 3; give the model's folder.")
+            raise InputError(f"{self.path}: {FREQUENCIES} is not the scaling of Llama 3; give the model's folder.")
         return scaling
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Name and tensor in fp32, one at a time; a name without a meaning is left as it is."""
         for name in self._stored:
-            if name != _FREQUENCIES:
+            if name != FREQUENCIES:
                 yield self._named(name), torch.from_numpy(self._unpermuted(name, self._dequantised(name)))
 
     def _named(self, name: str) -> str:
-        if name in _OUTER:
-            return _OUTER[name]
+        if name in OUTER:
+            return OUTER[name]
         parts = name.split(".")
-        if len(parts) == 4 and parts[0] == "blk" and parts[2] in _INNER:
-            return f"model.layers.{parts[1]}.{_INNER[parts[2]]}.{parts[3]}"
+        if len(parts) == 4 and parts[0] == "blk" and parts[2] in INNER:
+            return f"model.layers.{parts[1]}.{INNER[parts[2]]}.{parts[3]}"
         return name
 
     def _dequantised(self, name: str) -> NDArray[np.float32]:
@@ -187,10 +178,7 @@ class GgufFile:
         kind = self._values.get("tokenizer.ggml.model")
         if kind in (None, "none", "no_vocab"):
             return {}
-        pieces = self._listed("tokens")
-        types = self._listed("token_type") if f"{_VOCABULARY}token_type" in self._values else [1] * len(pieces)
-        if len(types) != len(pieces):
-            raise InputError(f"{self.path}: {len(pieces):,} pieces have {len(types):,} types.")
+        pieces, types = self._pieces()
         names = {
             key: pieces[number]
             for key, given in (("bos_token", "bos"), ("eos_token", "eos"), ("pad_token", "padding"))
@@ -200,14 +188,27 @@ class GgufFile:
         qwen = kind == "gpt2" and self._values.get(f"{_VOCABULARY}pre") == "qwen2"
         config["tokenizer_class"] = "Qwen2Tokenizer" if qwen else "PreTrainedTokenizerFast"
         config["model_max_length"] = self.config.seq_len
+        if isinstance(begins := self._values.get(f"{_VOCABULARY}add_bos_token"), bool):
+            config["add_bos_token"] = begins
         if template := self._values.get("tokenizer.chat_template"):
-            config["chat_template"] = template
+            config["chat_template"] = template.removeprefix(NO_BOS)
         files = {"tokenizer_config.json": orjson.dumps(config, option=orjson.OPT_INDENT_2)}
         if kind == "gpt2":
             return {"tokenizer.json": self._byte_level(pieces, types), **files}
         if kind == "llama":
             return {"tokenizer.model": self._sentencepiece(pieces, types), **files}
         raise InputError(f"{self.path}: the tokenizer {kind!r} is unknown; known are gpt2 and llama.")
+
+    def _pieces(self) -> tuple[list[str], list[int]]:
+        """Pieces and their types, without rows at the end that only fill up a multiple of 64."""
+        pieces = self._listed("tokens")
+        types = self._listed("token_type") if f"{_VOCABULARY}token_type" in self._values else [NORMAL] * len(pieces)
+        if len(types) != len(pieces):
+            raise InputError(f"{self.path}: {len(pieces):,} pieces have {len(types):,} types.")
+        size = len(pieces)
+        while size and types[size - 1] == UNUSED and pieces[size - 1] == padding(size - 1):
+            size -= 1
+        return pieces[:size], types[:size]
 
     def _listed(self, name: str) -> list[Any]:
         found = self._values.get(_VOCABULARY + name)
@@ -216,24 +217,19 @@ class GgufFile:
         return found
 
     def _byte_level(self, pieces: list[str], types: list[int]) -> bytes:
-        cut = self._values.get(f"{_VOCABULARY}pre", "default")
-        if cut not in _CUTS:
-            raise InputError(f"{self.path}: the cutting of texts {cut!r} is unknown; known are {', '.join(_CUTS)}.")
+        name = self._values.get(f"{_VOCABULARY}pre", "default")
+        if name not in CUTS:
+            raise InputError(f"{self.path}: the cutting of texts {name!r} is unknown; known are {', '.join(CUTS)}.")
+        cut = CUTS[name]
         vocabulary = {piece: number for number, piece in enumerate(pieces)}
         merges = [tuple(merge.split(" ", 1)) for merge in self._listed("merges")]
-        expression = _CUTS[cut]
         try:
-            library = tokenizers.Tokenizer(models.BPE(vocabulary, merges, ignore_merges=expression == _LLAMA3))
+            library = tokenizers.Tokenizer(models.BPE(vocabulary, merges, ignore_merges=cut.ignore_merges))
         except Exception as error:  # the library raises plain Exception
             raise InputError(f"{self.path}: its vocabulary and merges do not fit: {error}.") from error
-        steps: list[Any] = [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=expression in (None, _DIGITS))]
-        if expression == _DIGITS:
-            steps.insert(0, pre_tokenizers.Digits(individual_digits=True))
-        elif expression is not None:
-            steps.insert(0, pre_tokenizers.Split(Regex(expression), "isolated"))
-        if expression == _QWEN2:
+        if self._values.get(NFC, cut.nfc):
             library.normalizer = normalizers.NFC()
-        library.pre_tokenizer = pre_tokenizers.Sequence(steps)
+        library.pre_tokenizer = steps(cut)
         library.decoder = decoders.ByteLevel()
         typed = list(zip(pieces, types, strict=True))
         library.add_special_tokens(
@@ -245,12 +241,14 @@ class GgufFile:
         return bytes(library.to_str().encode())
 
     def _sentencepiece(self, pieces: list[str], types: list[int]) -> bytes:
-        scores = self._listed("scores")
+        scores = self._listed("scores")[: len(pieces)]
         if len(scores) != len(pieces):
             raise InputError(f"{self.path}: {len(pieces):,} pieces have {len(scores):,} scores.")
         model = model_pb2.ModelProto()
         for piece, score, kind in zip(pieces, scores, types, strict=True):
-            model.pieces.add(piece=piece, score=score, type=kind)
+            # llama.cpp looks for these in the text as it is, SentencePiece in one whose spaces are U+2581.
+            named = piece.replace(" ", SPACE) if kind == USER_DEFINED else piece
+            model.pieces.add(piece=named, score=score, type=kind)
         trainer, normalizer = model.trainer_spec, model.normalizer_spec
         trainer.model_type, trainer.vocab_size, trainer.byte_fallback = BPE, len(pieces), True
         ends = (self._values.get(f"{_VOCABULARY}{name}_token_id", -1) for name in ("unknown", "bos", "eos"))
@@ -269,6 +267,11 @@ class GgufFile:
         normalizer.add_dummy_prefix = bool(self._values.get(f"{_VOCABULARY}add_space_prefix", True))
         normalizer.remove_extra_whitespaces, normalizer.escape_whitespaces = False, True
         return bytes(model.SerializeToString(deterministic=True))
+
+
+def padding(number: int) -> str:
+    """What llama.cpp's scripts call a row of the embedding that has no piece."""
+    return f"[PAD{number}]"
 
 
 _VOCABULARY: Final = "tokenizer.ggml."

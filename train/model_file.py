@@ -17,6 +17,7 @@ NORMAL: Final = 1
 UNKNOWN: Final = 2
 CONTROL: Final = 3
 USER_DEFINED: Final = 4
+UNUSED: Final = 5
 BYTE: Final = 6
 BPE: Final = 2  # TrainerSpec.ModelType
 

@@ -29,8 +29,10 @@ _ODD: Final = (
 def as_json(path: Path) -> bytes | str:
     """`tokenizer.json` for a `tokenizer.model`; a text says why there cannot be one."""
     model = read_model(path)
-    if reason := _unsaid(model):
+    if reason := unusual(model):
         return reason
+    if any(entry.type not in _KNOWN_TYPES for entry in model.pieces):
+        return "the model has unused pieces"
     library = _library(model)
     ours = SentencePieceTokenizer(path)
     texts = [*_ODD, *(entry.piece.replace(SPACE, " ") for entry in model.pieces)]
@@ -43,7 +45,8 @@ def as_json(path: Path) -> bytes | str:
     return bytes(library.to_str().encode())
 
 
-def _unsaid(model: Any) -> str | None:
+def unusual(model: Any) -> str | None:
+    """What a SentencePiece model does that neither a `tokenizer.json` nor llama.cpp can; None: nothing."""
     trainer, normalizer = model.trainer_spec, model.normalizer_spec
     if trainer.model_type != BPE:
         return "the model is not BPE"
@@ -51,8 +54,6 @@ def _unsaid(model: Any) -> str | None:
         return "the model normalises its text"
     if trainer.treat_whitespace_as_suffix:
         return "the model puts spaces behind words"
-    if any(entry.type not in _KNOWN_TYPES for entry in model.pieces):
-        return "the model has unused pieces"
     return None
 
 
