@@ -43,7 +43,7 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 NOTHING: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _TOKEN_CHARS: Final = (16, 4096)
-_DRAINED_S: Final = 2.0  # what is still coming behind a refusal is read so long, or the sender never sees it
+_DRAINED_S: Final = 1.0  # what is still coming behind a refusal is read so long, or the sender never sees it
 _KINDS: Final = {
     401: ("authentication_error", "invalid_api_key"),
     403: ("permission_error", None),
@@ -137,11 +137,7 @@ class Guard:
             await self._answered(scope, receive, told)
         except Exception as error:  # a bug of ours: the sender gets a sentence, the terminal the place
             say(f"A request to {scope['path'][:200]} failed with a bug in the program: {_place(error)}")
-            if status == 0:
-                fault = HttpError(500, "The server failed at this request; its terminal says where.")
-                await fault.response()(scope, receive, told)
-            else:
-                raise
+            raise  # starlette has answered it, or the answer is cut off here
         finally:
             if self.log:
                 took_ms = 1000 * (time.monotonic() - started)
@@ -231,7 +227,11 @@ def guarded(
             message = f"{path} does not take {request.method[:20]}; it takes {allowed}."
         return HttpError(error.status_code, message, headers=error.headers).response()
 
-    app = Starlette(routes=routes, exception_handlers={HttpError: refused, HTTPException: unknown})
+    def broken(request: Request, error: Exception) -> Response:
+        return HttpError(500, "The server failed at this request; its terminal says where.").response()
+
+    handlers = {HttpError: refused, HTTPException: unknown, Exception: broken}
+    app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
     return Guard(app, access, limits or Limits(), log)
 
@@ -265,7 +265,7 @@ def read_token(path: Path) -> str:
 def _name(host: str) -> str:
     """A Host header without its port."""
     if host.startswith("["):
-        return host[1:].partition("]")[0]
+        return host[1:].partition("]")[0] if "]" in host else ""
     return host.partition(":")[0].lower().rstrip(".")
 
 
