@@ -88,6 +88,9 @@ def _sentencepiece(writer: Any, data: bytes, place: str) -> _Vocabulary:
     prefix = bool(model.normalizer_spec.add_dummy_prefix)
     if prefix and USER_DEFINED in types:
         say(f"{place}: llama.cpp puts a space behind each user-defined piece of tokenizer.model, so ids differ there.")
+    if made := _made_of_text(model):
+        names = ", ".join(made[:3]) + (f" and {len(made) - 3:,} more" if len(made) > 3 else "")
+        say(f"{place}: where a text says {names}, llama.cpp takes it for the piece of that name; we do not.")
     # llama.cpp looks for user-defined pieces in the text as it is.
     pieces = [
         entry.piece.replace(SPACE, " ") if entry.type == USER_DEFINED else str(entry.piece) for entry in model.pieces
@@ -96,6 +99,17 @@ def _sentencepiece(writer: Any, data: bytes, place: str) -> _Vocabulary:
     writer.add_tokenizer_pre("default")
     writer.add_add_space_prefix(prefix)
     return _Vocabulary(pieces, types, [float(entry.score) for entry in model.pieces])
+
+
+def _made_of_text(model: Any) -> list[str]:
+    """Pieces that stand for no text, but which llama.cpp, merging whatever makes a piece, makes of it."""
+    normal = {entry.piece for entry in model.pieces if entry.type == NORMAL}
+
+    def is_made(piece: str) -> bool:
+        halves = [(piece[:place], piece[place:]) for place in range(1, len(piece))]
+        return any(all(len(half) == 1 or half in normal for half in pair) for pair in halves)
+
+    return [entry.piece for entry in model.pieces if entry.type in (CONTROL, UNUSED, BYTE) and is_made(entry.piece)]
 
 
 def _byte_level(writer: Any, tokenizer: Tokenizer, layout: Mapping[str, Any], place: str) -> _Vocabulary:

@@ -1,6 +1,7 @@
 """GGUF files that we write: llama.cpp computes our ids and our logprobs, and we read back what was written."""
 
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tokenizers import decoders, models, normalizers, trainers
 from tokenizers.processors import TemplateProcessing
 
 from runkit.console import run_app
-from runkit.errors import UsageError
+from runkit.errors import EnvironmentFault, UsageError
 from tests.train.foreign_models import theirs
 from tests.train.llama_cpp import llama_cpp
 from tests.train.making import TEXTS, byte_level, small_model
@@ -234,6 +235,37 @@ def test_words_that_sentencepiece_keeps_whole(tmp_path: Path) -> None:
     assert [again.encode(text).tolist() for text in texts] == ids
     with llama_cpp(path) as server:
         assert [server.ids(text) for text in texts] == ids
+
+
+def test_what_llama_cpp_makes_of_some_texts_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = small_model(tmp_path, 300)
+    model = read_model(file)
+    model.normalizer_spec.add_dummy_prefix = True
+    for piece, kind in (("</", 1), ("</s", 1), ("智能", 4)):
+        model.pieces.add(piece=piece, score=-5000.0, type=kind)
+    file.write_bytes(model.SerializeToString())
+    path, ours = exported(with_tokenizer(tmp_path)), load(tmp_path)
+    told = capsys.readouterr().err
+    assert "where a text says </s>, llama.cpp takes it for the piece of that name" in told
+    assert "puts a space behind each user-defined piece" in told
+    texts = [text for text in SAMPLES if "</s>" not in text]
+    with llama_cpp(path) as server:
+        assert [server.ids(text) for text in texts] == [ours.encode(text).tolist() for text in texts]
+        assert server.ids("a</s>")[-1] == ours.special.eos  # when this fails, the notice can go
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    source = folder_with(tmp_path / "model", theirs(), "bpe")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for size in (1000, 100_000):  # among the keys, among the weights
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        try:
+            with pytest.raises(EnvironmentFault, match=r"Cannot write .*model-fp32.gguf: file too large"):
+                exported(source)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert {path.name for path in tmp_path.iterdir()} == {"model"}
+    assert exported(source).stat().st_size > 100_000
 
 
 def test_what_llama_cpp_does_not_compute_is_refused(tmp_path: Path) -> None:
