@@ -17,6 +17,7 @@ _NUMBER: Final = re.compile(r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
 _UNIT: Final = re.compile(
     r"(?:[\u4e00-\u9fff]{1,4}|km|cm|mm|dm|kg|mg|mL|ml|min|[mgLhs]|[°℃¥$€])(?:/(?:[\u4e00-\u9fff]{1,3}|[hs]))?(?![A-Za-z])"
 )
+_BRACKETED_UNIT: Final = re.compile(r"\s*\([\u4e00-\u9fffA-Za-z/²³%℃°]{1,8}\)")
 _POWER: Final = re.compile(r"\^\(?(\d)\)?|([²³])")
 _SCALES: Final = {"万": 10**4, "亿": 10**8}
 _OPERATORS: Final = {
@@ -54,7 +55,11 @@ class _Reader:
         self.scale = 1
 
     def sum(self) -> Fraction:
+        self._space()
+        minus = _OPERATORS.get(self._peek()) == "-"
+        self.at += minus
         value, unit = self.product()
+        value = -value if minus else value
         while (sign := self._operator("+-")) is not None:
             other, other_unit = self.product()
             self.unlike |= bool(unit and other_unit and unit != other_unit)
@@ -154,8 +159,8 @@ def wrong_equations(text: str) -> list[str]:
 
 
 def _kept(text: str) -> str:
-    """Squares would become digits by NFKC."""
-    return text.replace("²", "^2").replace("³", "^3")
+    """Squares would become digits by NFKC, and the comma of a sentence one within a number."""
+    return text.replace("²", "^2").replace("³", "^3").replace("，", "、")
 
 
 def _wrong(line: str, place: int) -> str | None:
@@ -169,6 +174,8 @@ def _wrong(line: str, place: int) -> str | None:
     except (_NoExpression, ValueError):
         return None
     behind = right.text[right.at :].lstrip()[:2]
+    if behind.startswith("(") and _BRACKETED_UNIT.match(right.text, right.at):
+        behind = ""
     if right.unlike or behind[:1] in {*_OPERATORS, "^", "!", "√", "("} or behind.startswith(("余", "..", "…", "·")):
         return None
     if behind[:1].isascii() and behind[:1].isalpha():
@@ -184,6 +191,9 @@ def _wrong(line: str, place: int) -> str | None:
     elif whole and right.operations == 0:
         tolerance = Fraction(0)  # a whole number that is said to be equal is
     if abs(expression - value) <= tolerance:
+        return None
+    # "13 - 3 = 10万元": the first side leaves 万 out.
+    if right.operations == 0 and right.scale > 1 and expression == value / right.scale:
         return None
     return line[start : place + 1 + right.at].strip()
 

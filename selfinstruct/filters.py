@@ -19,8 +19,11 @@ from runkit.config import Config
 from runkit.text import detect_language, find_personal, han_count
 from selfinstruct.arithmetic import wrong_equations
 from selfinstruct.filter_words import (
+    ABOUT_IT,
     ABOUT_MODELS,
     CANNOT_DO,
+    CANNOT_KNOW,
+    GIVEN_TIME,
     HARMLESS,
     OTHER_LANGUAGES,
     PLACEHOLDER,
@@ -43,10 +46,17 @@ _NEAR: Final = 0.7
 _MARKER: Final = re.compile(r"\[任务 ?\d+\]|^\[完\]|^指令[：:].*^输出[：:]", re.MULTILINE | re.DOTALL)
 _REPEAT: Final = re.compile(r"(.{4,60}?)\1{3,}|([^\s\d\-=_*.·…—~#+/\\|哈嘿呵啊0])\2{11,}", re.DOTALL)
 # Behind words that speak of a text: signs that it follows at once.
-_TEXT_HERE: Final = re.compile(r"[：:“\"「『《（(\n`\d]|[。？！?!].{8,}|，.{30,}", re.DOTALL)
+_TEXT_HERE: Final = re.compile(
+    r"[：:“\"「『《（(\n`\d]|，.{30,}|"
+    r"[。？！?!]\s*(?!请|不|字数|要求|用|以|控制|输出|列出|给出|并|限|注意|回答|结果|格式|最[后多少]|至[少多]|每|只|写).{4,}",
+    re.DOTALL,
+)
+_TEXT_BEFORE: Final = 30  # characters in front of words that speak of a text, which they may be
 _MADE_FOR: Final = re.compile("函数|算法|程序|代码|模型|脚本|应用|公式|方法")
 _FENCED: Final = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _LETTERS: Final = re.compile(r"[^\W\d_]")
+_WORDS: Final = re.compile(r"[^\W\d_\u4e00-\u9fff]+")
+_SIGNS: Final = re.compile(r"[{}<>=;()\[\]/\\|&$#@+*^]")
 _cut: Final = tokens_of("char")
 
 
@@ -126,18 +136,28 @@ def _language(item: Checked, context: Context, config: FilterConfig) -> Iterator
     # An answer that is a word, a formula or code has no language; one that was asked for in another one has that.
     output = _FENCED.sub("", item.output)
     free = item.category in ("translation", "code") or OTHER_LANGUAGES.search(item.instruction)
-    if not free and len(_LETTERS.findall(output)) >= 30 and not _chinese(output):
+    if free or len(_LETTERS.findall(output)) < 30 or _chinese(output):
+        return
+    given = item.input
+    code = len(_SIGNS.findall(output)) >= 0.08 * len(output)
+    if not code and (len(_LETTERS.findall(given)) < 10 or _chinese(given)):
         yield Reason("language", "the output is not in Chinese")
 
 
 def _chinese(text: str) -> bool:
-    letters = len(_LETTERS.findall(text))
-    return han_count(text) * 3 >= letters or detect_language(text)[0] == "zh"
+    """Chinese with foreign names in it, too: a word of letters counts as a character."""
+    han = han_count(text)
+    if han >= len(_WORDS.findall(text)) or han * 3 >= len(_LETTERS.findall(text)):
+        return True
+    return detect_language(text)[0] == "zh"
 
 
 def _cannot_do(item: Checked, context: Context, config: FilterConfig) -> Iterator[Reason]:
-    match = CANNOT_DO.search(item.instruction)
-    if match and not HARMLESS.search(item.instruction):
+    if HARMLESS.search(item.instruction):
+        return
+    match = None if ABOUT_IT.search(item.instruction) else CANNOT_DO.search(item.instruction)
+    match = match or (None if GIVEN_TIME.search(item.instruction) else CANNOT_KNOW.search(item.instruction))
+    if match:
         yield Reason("cannot_do", match.group())
 
 
@@ -223,7 +243,9 @@ def _placeholder(item: Checked, context: Context, config: FilterConfig) -> Itera
         missing = REFERS.search(item.instruction)
         rest = item.instruction[missing.end() :] if missing else ""
         # A text may stand in the instruction itself: behind a colon, in quotes, in brackets, in the next sentence.
-        if missing and not _TEXT_HERE.search(rest) and not _MADE_FOR.search(item.instruction):
+        before = item.instruction[: missing.start()] if missing else ""
+        early = len(before) < _TEXT_BEFORE and not before.rstrip().endswith(("”", "》", "」", '"'))
+        if missing and early and not _TEXT_HERE.search(rest) and not _MADE_FOR.search(item.instruction):
             yield Reason("no_input", missing.group())
 
 

@@ -21,7 +21,7 @@ _FIELDS: Final = (INSTRUCTION, INPUT, OUTPUT)
 _CUT: Final = frozenset({"length", "max_tokens", "content_filter"})
 _RULE: Final = re.compile(r"^[ \t]*(?:([-=*_])(?:[ \t]*\1){2,}|#{2,})[ \t]*$")
 _EMPTY: Final = re.compile(
-    r"[ \t\n<＜（(【\[*_`“\"]*(?:无|没有|空|暂无|不需要|无需|无输入|无需输入|没有输入|无材料|"
+    r"[ \t\n<＜（(【\[*_`“\"]*(?:无|没有|空|暂无|不需要|无需|无输入|无需输入|没有输入|无材料|不适用|"
     r"none|null|nil|n/?a|no[ \t]*input|noinput|empty|-+|/)[ \t\n>＞）)】\]*_`”\"。.]*",
     re.IGNORECASE,
 )

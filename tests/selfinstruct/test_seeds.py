@@ -1,12 +1,16 @@
 """Seeds of every layout are read; a bad one is named by file, line and field."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runkit.errors import InputError
+from selfinstruct.arithmetic import wrong_equations
+from selfinstruct.kinds import KINDS
+from selfinstruct.novelty import Novelty
 from selfinstruct.seeds import Seed, read_seeds
 from selfinstruct.topics import read_topics
 from tests.train.token_runs import ROOT
@@ -95,3 +99,50 @@ def test_topics(tmp_path: Path) -> None:
     for name, words in (("bad.txt", "not UTF-8"), ("nothing", "Cannot read")):
         with pytest.raises(InputError, match=words):
             read_topics(tmp_path / name)
+
+
+SHIPPED = ROOT / "examples" / "seeds.jsonl"
+
+
+def test_shipped_seeds_are_many_balanced_and_unlike() -> None:
+    seeds = read_seeds([SHIPPED])
+    kinds = Counter(seed.category for seed in seeds)
+    assert len(seeds) >= 200 and set(kinds) == {kind.key for kind in KINDS}
+    assert min(kinds.values()) >= 12 and max(kinds.values()) - min(kinds.values()) <= 2
+    for kind in KINDS:
+        given = sum(bool(seed.input) for seed in seeds if seed.category == kind.key)
+        assert {"always": given >= 12, "often": given > 0, "never": given <= 6}[kind.input], kind.key
+    assert 60 <= sum(bool(seed.input) for seed in seeds) <= len(seeds) - 60
+    novelty = Novelty("char", 0.7)
+    for seed in seeds:
+        assert not novelty.nearest(seed.instruction).over, seed.id
+        novelty.add(seed.id, seed.instruction)
+        assert not wrong_equations(seed.output), seed.id
+    starts = Counter(seed.instruction[:1] for seed in seeds)
+    assert starts["请"] <= len(seeds) / 10  # no one way to begin
+
+
+def test_shipped_seeds_are_unlike_the_seeds_of_belle() -> None:
+    if not BELLE.is_file():
+        pytest.skip("the shared data are not here")
+    novelty = Novelty("char", 0.7)
+    for seed in read_seeds([BELLE]):
+        novelty.add(seed.id, seed.instruction)
+    assert not [seed.id for seed in read_seeds([SHIPPED]) if novelty.nearest(seed.instruction).over]
+
+
+def test_a_bad_seed_ends_the_command_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from selfinstruct.cli import app
+
+    path = tmp_path / "mine.jsonl"
+    path.write_text(
+        '{"instruction": "写一句", "output": "好"}\n{"instruction": "再写", "instances": [{"input": ""}]}\n'
+    )
+    args = ["generate", "--seeds", str(path), "--out", str(tmp_path / "run"), "--n", "5", "--model", "template"]
+    from runkit.console import run_app
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["selfinstruct", *args])
+        assert run_app(app) == 3
+    said = " ".join(capsys.readouterr().err.split())
+    assert "mine.jsonl, line 2, field instances[0].output: is missing" in said
