@@ -71,6 +71,71 @@ def serve(
     )
 
 
+def chat(
+    run: ModelPath,
+    ask: Annotated[
+        list[str] | None, typer.Option("--ask", metavar="TEXT", help="Ask this and leave; repeatable, one dialogue.")
+    ] = None,
+    system: Annotated[str, typer.Option("--system", help="What the model is told before everything else.")] = "",
+    temperature: Annotated[float, typer.Option("--temperature", min=0, max=2, help="0: the likeliest token.")] = 0.7,
+    top_p: Annotated[
+        float, typer.Option("--top-p", min=0, max=1, help="Likeliest tokens of so much probability.")
+    ] = 0.9,
+    top_k: Annotated[int, typer.Option("--top-k", min=0, help="So many likeliest tokens; 0: all.")] = 0,
+    repetition_penalty: Annotated[
+        float,
+        typer.Option("--repetition-penalty", min=0.01, max=10, help="Above 1: what was said gets less likely."),
+    ] = 1.0,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", min=1, help="Of an answer; what there is room for.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Same seed, same answer; another each time.")
+    ] = None,
+    seq_len: SeqLen = None,
+    dtype: Dtype = "fp32",
+    threads: Threads = None,
+    template: Template = None,
+    plain_prompt: PlainPrompt = "zh-qa",
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Talk to a model in the terminal; from a pipe, each line is a question and answers go to stdout.
+
+    Lines that begin with / are commands: /system, /set, /reset, /save, /help, /quit.
+    """
+    from train.chat import ChatCall
+    from train.chat import chat as carry_out
+    from train.serve import ModelCall
+
+    model = ModelCall(
+        run=run,
+        dtype=dtype,
+        threads=threads,
+        seq_len=seq_len,
+        slots=1,
+        template=template,
+        plain_prompt=plain_prompt,
+    )
+    carry_out(
+        ChatCall(
+            model=model,
+            asked=tuple(ask or ()),
+            system=system,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            repetition_penalty=repetition_penalty,
+            max_tokens=max_tokens,
+            seed=seed,
+            as_json=as_json,
+            quiet=quiet,
+        )
+    )
+
+
 def add_to(app: typer.Typer) -> None:
     """Register the commands of this module."""
     app.command()(serve)
+    app.command()(chat)

@@ -208,7 +208,7 @@ def _completion_job(service: Service, data: bytes) -> _Job:
     request: CompletionRequest = read_completion(data)
     wish = request.wish
     service.check_model(wish.model)
-    prompts = [_prompt_ids(service, prompt, request.special) for prompt in request.prompts]
+    prompts = [prompt_ids(service, prompt, request.special) for prompt in request.prompts]
     for ids in prompts:
         service.check_length(ids, "prompt")
     service.desk.check(len(prompts) * wish.n)
@@ -224,7 +224,8 @@ def _copy(head: _Head) -> _Head:
     return _Head(head.text, head.tokens, head.offsets, Offsets(head.at.at))
 
 
-def _prompt_ids(service: Service, prompt: str | tuple[int, ...], special: bool) -> list[int]:
+def prompt_ids(service: Service, prompt: str | tuple[int, ...], special: bool) -> list[int]:
+    """Ids of a prompt as a document begins in training; `special`: with the token that begins a text, if it is text."""
     if not isinstance(prompt, str):
         return list(prompt)
     ids: list[int] = service.tokenizer.encode(prompt).tolist()

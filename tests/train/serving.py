@@ -23,9 +23,9 @@ from train.serve_app import Service, serving_app
 TOKEN = "correct-horse-battery-staple"
 
 
-def random_model(vocab: int) -> Model:
+def random_model(vocab: int, seq_len: int = 256) -> Model:
     """Weights are large, so that probabilities are far from even. Without transformers, which takes 5 s to import."""
-    shape = ModelConfig(vocab=vocab, dim=32, layers=2, heads=4, kv_heads=2, hidden=64, seq_len=256, tied=False)
+    shape = ModelConfig(vocab=vocab, dim=32, layers=2, heads=4, kv_heads=2, hidden=64, seq_len=seq_len, tied=False)
     model = Model(shape)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
