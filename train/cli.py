@@ -9,12 +9,13 @@ import typer
 
 from runkit import console, options
 from runkit.errors import UsageError
-from train import cli_eval, cli_tokenizer
+from train import cli_eval, cli_serve, cli_tokenizer
 from train.cli_options import Documents, Dtype, ModelPath, NewFolder, ShardGb, Shards
 
 app = console.app("train", "From clean documents to a language model.")
 app.add_typer(cli_tokenizer.app, name="tokenizer")
 app.add_typer(cli_eval.app, name="eval")
+cli_serve.add_to(app)
 
 
 @app.callback()
