@@ -93,6 +93,7 @@ class Novelty:
         self._signatures = np.zeros((0, 4), np.uint64)
         self._offsets = np.zeros(1, np.int64)
         self._tokens = np.zeros(0, np.int32)
+        self._met, self._turn = np.zeros(0, np.int64), 1
         self._wanted = np.zeros(BUCKETS, np.int32)
         self._seen, self._slot = np.zeros(0, np.int32), np.zeros(0, np.int32)
         self._masks, self._carries = np.zeros(64, np.uint64), np.zeros(_FIRST_ROOM, np.uint8)
@@ -131,12 +132,13 @@ class Novelty:
         self._make_room(lengths, keys if mode & STORE else keys[:0])
         pool = (
             *(self._lists, self._folds, self._entries, self._sizes),
-            *(self._signatures, self._offsets, self._tokens),
+            *(self._signatures, self._offsets, self._tokens, self._met),
         )
         scratch = (self._seen, self._slot, self._masks, self._carries, self._pops)
         nearest, commons, stored_at = judge(
-            batch, ends, keys, key_ends, mode, self._p, self._q, len(self._ids), pool, *scratch
+            batch, ends, keys, key_ends, mode, self._turn, self._p, self._q, len(self._ids), pool, *scratch
         )
+        self._turn += len(texts)
         found = []
         for (id, text), length, entry, common, stored in zip(
             texts, lengths.tolist(), nearest.tolist(), commons.tolist(), stored_at.tolist(), strict=True
@@ -192,6 +194,7 @@ class Novelty:
             size = max(count + len(lengths), 3 * count // 2, _FIRST_ROOM)
             self._signatures = _grown(self._signatures, count, (size, 4))
             self._offsets = _grown(self._offsets, count + 1, (size + 1,))
+            self._met = _grown(self._met, count, (size,))
         total = int(lengths.sum())
         if end + total > len(self._tokens):
             self._tokens = _grown(self._tokens, end, (max(end + total, 3 * end // 2, 16 * _FIRST_ROOM),))

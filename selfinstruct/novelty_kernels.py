@@ -219,9 +219,9 @@ def _passed(folds, sizes, folded, bound, p, q):
 
 
 @njit(cache=True)
-def too_near(tokens, words, folded, keys, p, q, pool, slot, masks, carries):
+def too_near(tokens, words, folded, keys, turn, p, q, pool, slot, masks, carries):
     """Of the entries with 2q·LCS > p·(m + n) the nearest, the earliest of equals: (entry, common tokens) or (-1, 0)."""
-    lists, folds, entries, sizes = pool[0], pool[1], pool[2], pool[3]
+    lists, folds, entries, sizes, met = pool[0], pool[1], pool[2], pool[3], pool[7]
     m = np.int64(len(tokens))
     best, best_common, best_n = np.int64(-1), np.int64(0), np.int64(1)
     bound, matched = (q - p) * m - 1, False
@@ -232,11 +232,13 @@ def too_near(tokens, words, folded, keys, p, q, pool, slot, masks, carries):
             place += 1 + _passed(folds[place + 1 : end], sizes[place + 1 : end], folded, bound, p, q)
             if place >= end:
                 break
-            n = np.int64(sizes[place])
+            entry, n = np.int64(entries[place]), np.int64(sizes[place])
+            if met[entry] == turn:  # under another token: long texts share thousands
+                continue
+            met[entry] = turn
             if m <= 64 and not matched:
                 match(tokens, slot, masks)
                 matched = True
-            entry = np.int64(entries[place])
             # Until one is found: what is too near shares more than p·(m + n) / 2q.
             most = (bound + (q - p) * n) // q if best < 0 else _most(m, n, best, best_common, best_n)
             common = _common(tokens, n, entry, most, words, pool, slot, masks, carries)
@@ -266,7 +268,7 @@ def nearest_of_all(tokens, words, folded, pool, slot, masks, carries, pops):
             last = min(end, first + CHUNK)
             limit = np.int64(64)
             if bucket < EXACT:
-                limit = min(limit, _most(m, np.int64(bucket), best, best_common, best_n))
+                limit = _most(m, np.int64(bucket), best, best_common, best_n)
                 if limit < abs(m - bucket):
                     break
             _apart(folds[first:last], folded, pops)
@@ -309,7 +311,7 @@ def _nearer(m, n, entry, common, best, best_common, best_n):
 @njit(cache=True)
 def append(tokens, words, folded, keys, entry, pool):
     """Store a text; its lists and the arrays have room."""
-    lists, folds, entries, sizes, signatures, offsets, stored = pool
+    lists, folds, entries, sizes, signatures, offsets, stored, _ = pool
     end = offsets[entry]
     stored[end : end + len(tokens)] = tokens
     offsets[entry + 1] = end + len(tokens)
@@ -321,14 +323,14 @@ def append(tokens, words, folded, keys, entry, pool):
 
 
 @njit(cache=True)
-def judge(batch, ends, keys, key_ends, mode, p, q, count, pool, seen, slot, masks, carries, pops):
+def judge(batch, ends, keys, key_ends, mode, turn, p, q, count, pool, seen, slot, masks, carries, pops):
     """Compare texts with all before them in order and store them; `count` are stored already.
 
     `mode` is a sum: LOOK for what is too near, LOOK_FAR for the nearest of all where none is, STORE what is not too
     near. Returns for each text the nearest entry (-1: nothing in common, or not asked for), their common tokens, and
-    where it was stored (-1: it was not). A text without tokens gets -1 three times. `pool`: the table of lists (keys,
-    3), the lists' folded signatures, entries and their lengths, whole signatures (entries, 4), texts' first tokens
-    (entries + 1), tokens.
+    where it was stored (-1: it was not). A text without tokens gets -1 three times. Texts count their turns from `turn`
+    on. `pool`: the table of lists (keys, 3), the lists' folded signatures, entries and their lengths, whole signatures
+    (entries, 4), texts' first tokens (entries + 1), tokens, in which turn an entry was met last (entries).
     """
     texts = len(ends) - 1
     nearest, commons, stored_at = np.full(texts, -1, np.int64), np.zeros(texts, np.int64), np.full(texts, -1, np.int64)
@@ -340,7 +342,7 @@ def judge(batch, ends, keys, key_ends, mode, p, q, count, pool, seen, slot, mask
         folded = sign(tokens, seen, words)
         entry, common, over = np.int64(-1), np.int64(0), False
         if mode & LOOK:
-            entry, common = too_near(tokens, words, folded, own, p, q, pool, slot, masks, carries)
+            entry, common = too_near(tokens, words, folded, own, turn + text, p, q, pool, slot, masks, carries)
             over = entry >= 0
         if mode & LOOK_FAR and not over:
             entry, common = nearest_of_all(tokens, words, folded, pool, slot, masks, carries, pops)
