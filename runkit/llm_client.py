@@ -21,6 +21,7 @@ from runkit.llm_limits import Gate, GateClosed, backoff_s, retry_after_s
 from runkit.models import Model
 
 _MOST_BAD_REPLIES: Final = 3  # to one call: each may have cost money
+_FIRST_TRIES: Final = 4  # to reach an endpoint that never answered: more likely a wrong address than a short outage
 _MOST_BAD_REQUESTS: Final = 8  # in a row: a 400 for every call is a wrong parameter, not a bad item
 _OVERLOADED: Final = {408, 503, 504, 529}
 
@@ -41,6 +42,15 @@ class Policy:
 
 class Stopped(Exception):
     """This call did not leave, or was not tried again: Ctrl-C, or what `Client.halted` says."""
+
+
+def check(model: Model, budget_usd: float | None) -> None:
+    """UsageError: a budget for a model without a price, or a key that is missing."""
+    if budget_usd is not None and model.price is None:
+        raise UsageError(
+            f"The price of {model.name} is not known, so a budget cannot be kept; give `price` in models.yaml."
+        )
+    model.key()
 
 
 @dataclass(slots=True)
@@ -67,11 +77,8 @@ class Client:
         concurrency: int | None = None,
         policy: Policy | None = None,
     ) -> None:
-        """UsageError: a budget for a model without a price, or a key that is missing."""
-        if budget_usd is not None and model.price is None:
-            raise UsageError(
-                f"The price of {model.name} is not known, so a budget cannot be kept; give `price` in models.yaml."
-            )
+        """UsageError: as `check`."""
+        check(model, budget_usd)
         self.model, self.ledger, self.budget_usd = model, ledger, budget_usd
         self.policy = policy or Policy()
         self.counts = Counts()
@@ -83,6 +90,7 @@ class Client:
         self._flying: dict[str, asyncio.Task[Reply | Failure]] = {}
         self._calls = 0
         self._bad_requests = 0
+        self._reached = False  # whether the endpoint ever answered anything in this start
         self._settled = asyncio.Event()  # set and replaced whenever money may have come free
         self._tokens_per_byte, self._mean_completion = 0.35, -1.0  # -1: none seen
 
@@ -200,6 +208,8 @@ class Client:
 
     def _enough(self, troubles: list[Trouble]) -> bool:
         bad = sum(trouble.kind in ("bad_reply", "empty") for trouble in troubles)
+        if not self._reached and troubles[-1].outcome == "unreachable":
+            return len(troubles) >= min(_FIRST_TRIES, self.policy.attempts)
         return len(troubles) >= self.policy.attempts or bad >= _MOST_BAD_REPLIES
 
     def _given_up(self, troubles: list[Trouble]) -> Ended:
@@ -235,6 +245,7 @@ class Client:
                 raise self.halted or Stopped()
             try:
                 http = await self._wire.post(prepared)
+                self._reached = True
                 found, usage, wait_s = self._judge(http, sent_at, expected, len(prepared.bytes))
                 status, body = http.status, http.body
             except WireTrouble as error:

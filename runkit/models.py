@@ -137,6 +137,8 @@ def resolve(
     `models_file` None: models.yaml in the current folder, if there is one. `prices_file` replaces the table that comes
     with the program. UsageError: nothing fits, or a file is wrong.
     """
+    if not text.strip():
+        raise UsageError("No model is named; give --model name@https://host/v1, or a name as in models.yaml.")
     entries = read_models(models_file)
     if placed := _NAME_AT_URL.fullmatch(text):
         name, url = placed.groups()

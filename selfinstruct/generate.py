@@ -11,20 +11,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
+
 from runkit.chat import Failure, Reply, Request
 from runkit.console import emit_json, progress, say
-from runkit.errors import InputError, TooManyFailures, UserError
+from runkit.errors import InputError, TooManyFailures, UsageError, UserError
 from runkit.files import sha256_file, write_bytes, write_json
 from runkit.ledger import Ledger
-from runkit.llm_client import Client
+from runkit.llm_client import Client, check
 from runkit.llm_order import Estimate, Progress, estimate, run_all, run_steps
 from runkit.models import Model, resolve
 from runkit.planned import keep_apart, manifest_inputs
 from runkit.rundir import RunDir, note_usage, usage
 from selfinstruct.asking import USUAL_YIELD, Asking
 from selfinstruct.balance import Balance
-from selfinstruct.collect import Collector
+from selfinstruct.collect import REJECTED, Collector
 from selfinstruct.config import GenerateConfig
+from selfinstruct.items import INSTRUCTIONS
 from selfinstruct.kinds import shares
 from selfinstruct.material import Material, Sources, gather, plan_sources
 from selfinstruct.output import Lines
@@ -39,6 +42,7 @@ COMMAND: Final = "selfinstruct generate"
 LEDGER: Final = "ledger.sqlite"
 CALLS: Final = "calls.json"
 FAILURES: Final = "failures.jsonl"
+MADE_LAST: Final = ("summary.json", "report.html", "usage.json")
 # Nothing of this changes which prompts are made.
 _FREE: Final = {"patience"}
 _PROBE: Final = "用 JSON 给出一条任务：instruction 写“说一个颜色的名字”，input 写空字符串，output 写“蓝色”。"
@@ -102,9 +106,12 @@ def generate(call: GenerateCall) -> None:
         finally:
             collector.close()
             summary = _summary(call, collector, balance, counts, stopped)
-            write_json(run.file("summary.json"), summary)
-            note_usage(run, usage(call.started))
-            write_stats(run.path, call.lang)
+            if stopped is not None and _nothing_came(run):
+                _give_back(run)
+            else:
+                write_json(run.file("summary.json"), summary)
+                note_usage(run, usage(call.started))
+                write_stats(run.path, call.lang)
     if call.as_json:
         emit_json({**summary, **_calls(call.out), **usage(call.started), "run": str(call.out)})
     _tell(call, summary)
@@ -117,9 +124,19 @@ def generate(call: GenerateCall) -> None:
 
 def _prepared(call: GenerateCall) -> _Prepared:
     keep_apart(call.out, [*map(str, call.seeds), *call.documents])
+    for path in (*call.seeds, *([call.topics] if call.topics else ())):
+        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would keep us waiting for ever
+            raise InputError(f"{path} is not a regular file; name a file.")
+    if not call.model.strip():
+        raise UsageError(
+            "No model is named; give --model name@https://host/v1, a name in models.yaml or at OPENAI_BASE_URL, or "
+            "template for rules without a model."
+        )
     seeds = read_seeds(call.seeds)
     topics = read_topics(call.topics)
     model = None if call.model == TEMPLATE else resolve(call.model, call.models_file, call.prices_file)
+    if model is not None:
+        check(model, call.budget_usd)
     return _Prepared(seeds, topics, plan_sources(call.documents), model)
 
 
@@ -154,7 +171,7 @@ def _ask(
         try:
             structured = config.structured == "on" or (config.structured == "auto" and _has_schemas(client))
             asking = Asking(
-                config, prepared.examples, prepared.topics, materials, collector, balance, model.name, structured
+                config, prepared.examples, prepared.topics, materials, collector, balance, model.model, structured
             )
             counts["structured"] = structured
             try:
@@ -195,6 +212,19 @@ def _has_schemas(client: Client) -> bool:
     return isinstance(answer, Reply) and answer.text.lstrip().startswith("{") and '"items"' in answer.text
 
 
+def _nothing_came(run: RunDir) -> bool:
+    """Whether no call of this run was ever answered or paid for: a wrong address, key or name of a model."""
+    found = _calls(run.path).get("calls")
+    return found is not None and not found["spent_usd"] and not {"done", "failed"} & set(found["calls"])
+
+
+def _give_back(run: RunDir) -> None:
+    """Leave the folder to the mended call, which has another address or model."""
+    ledger = (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm")
+    for name in (*ledger, CALLS, INSTRUCTIONS, REJECTED, *MADE_LAST, "resolved.yaml", "manifest.json"):
+        run.file(name).unlink(missing_ok=True)
+
+
 def _write_failures(run: RunDir, failures: Sequence[tuple[int, Failure]]) -> None:
     if failures:
         lines = Lines(run.file(FAILURES))
@@ -210,7 +240,7 @@ def _write_failures(run: RunDir, failures: Sequence[tuple[int, Failure]]) -> Non
 def _estimate(call: GenerateCall, prepared: _Prepared, model: Model, materials: Sequence[Material]) -> Estimate:
     config = call.config
     balance = Balance(shares(config.kinds), config.items_per_request, config.patience)
-    asking = Asking(config, prepared.examples, prepared.topics, materials, None, balance, model.name, True)
+    asking = Asking(config, prepared.examples, prepared.topics, materials, None, balance, model.model, True)
     requests = asking.sample(2 * len(balance.shares))
     items = config.items_per_request * USUAL_YIELD
     calls = -(-call.n // items) + (call.n if config.two_phase else 0)
@@ -257,8 +287,6 @@ def _summary(
 
 
 def _calls(run: Path) -> dict[str, Any]:
-    import orjson
-
     file = run / CALLS
     return {"calls": orjson.loads(file.read_bytes())} if file.is_file() else {}
 
@@ -267,6 +295,12 @@ def _tell(call: GenerateCall, summary: dict[str, Any]) -> None:
     say(f"{summary['kept']:,} items kept of {summary['kept'] + summary['rejected']:,}.")
     for reason, count in list(summary["reasons"].items())[:5]:
         say(f"  {count:>8,}  {reason}")
+    if calls := _calls(call.out).get("calls"):
+        cost = "" if calls["cost_usd"] is None else f"; {calls['cost_usd']:.4f} USD"
+        say(
+            f"{sum(calls['attempts'].values()):,} requests to the model, {calls['prompt_tokens']:,} tokens asked and "
+            f"{calls['completion_tokens']:,} answered{cost}."
+        )
     if summary["set_aside"]:
         say(f"Set aside, for their requests brought nothing: {', '.join(summary['set_aside'])}.")
     if summary["kept"] < call.n:

@@ -64,7 +64,7 @@ def kill_once(lesson: School, command: Command, run: Path, rng: random.Random) -
     if rng.random() < 0.25:
         command.ended(rng.uniform(0, 4.0 if FULL else 0.6))
     else:
-        seen = len(lesson.server.log) + rng.randint(1, 12)
+        seen = len(lesson.server.log) + rng.randint(1, 20 if FULL else 12)
         until(lambda: len(lesson.server.log) >= seen or command.ended(0), "some requests")
     command.send(signal.SIGKILL)
 
@@ -194,3 +194,18 @@ def test_a_second_signal_quits_at_once(lesson: School) -> None:
         lesson.server.fault_of = None
     assert totals(run).attempts == {"lost": AT_ONCE}
     assert (run / "report.html").is_file()
+
+
+def test_interrupted_while_it_waits_for_a_limit() -> None:
+    """A Retry-After of two minutes keeps nobody waiting."""
+    with school(script=lambda number: "429:120") as lesson:
+        command = lesson.start(lesson.folder / "run", 12)
+        try:
+            assert not command.ended(0)
+            until(lambda: len(lesson.server.log) >= 1 and lesson.server.in_flight == 0, "a refusal")
+            command.send(signal.SIGINT)
+            ended = command.result(timeout_s=20)
+        finally:
+            command.send(signal.SIGKILL)
+    assert ended.code == 130, ended.err
+    assert ended.err.strip().splitlines()[-1] == "Interrupted."
