@@ -171,7 +171,7 @@ def trainer(bench: Bench, shape: ModelConfig, optim: OptimConfig, compiled: bool
         norm = float(optimizers.clip(scaler, 1.0))
         value = float(total)
         assert math.isfinite(norm) and math.isfinite(value), (norm, value)
-        optimizers.step(scaler)
+        optimizers.step(scaler, 0.0)
         return value
 
     return step

@@ -53,7 +53,7 @@ def ours(compiled: bool, masked: bool = False) -> Step:
         loss = cross_entropy(states.flatten(0, 1), model.lm_head.weight, targets.flatten(), 1 / targets.numel())
         loss.backward()
         optimizers.clip(scaler, 1.0)
-        optimizers.step(scaler)
+        optimizers.step(scaler, 0.0)
         return float(loss.detach())
 
     return step

@@ -225,7 +225,7 @@ def _split_override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     key = key.strip()
     if not equals or "" in key.split("."):
-        raise UsageError(f"-s {text!r} is not `key=value`; write for example -s rules.top_2gram.max=0.3.")
+        raise UsageError(f"-s {text!r} is not `key=value`; write for example -s seed=1; `settings` lists the keys.")
     if len(value) > MAX_CONFIG_BYTES:
         raise UsageError(f"The value of -s {key} is larger than {MAX_CONFIG_BYTES // 1024} KB; use --config.")
     return key, _parse(value, f"-s {key}={short(value)}")

@@ -200,7 +200,7 @@ _SUFFIXES: Final = frozenset({*_FORMAT_SUFFIXES, *_TEXT_SUFFIXES, "gz", "gzip", 
 
 def _expand(argument: str) -> Iterator[Found]:
     """The files behind one argument, in sorted order."""
-    label, path = _split_label(argument)
+    label, path = split_label(argument)
     if path.startswith("file://"):
         path = path.removeprefix("file://")
     if "://" in path:
@@ -224,7 +224,8 @@ def _expand(argument: str) -> Iterator[Found]:
         raise UsageError(f"{shown(path)} does not exist; check the path.")
 
 
-def _split_label(argument: str) -> tuple[str | None, str]:
+def split_label(argument: str) -> tuple[str | None, str]:
+    """`NAME=PATH` as name and path; a path that is there as it stands has no name."""
     named = _NAMED.fullmatch(argument)
     if named is None or os.path.lexists(argument):
         return None, argument

@@ -177,7 +177,10 @@ class ChatTemplate:
 
     def _to_end(self, parts: tuple[_Text | int, ...]) -> tuple[tuple[_Text | int, ...], tuple[_Text | int, ...]]:
         """An answer up to the token that ends it, and what the template puts behind."""
-        last = max((place for place, part in enumerate(parts) if isinstance(part, _Text) and part.turn is not None))
+        places = [place for place, part in enumerate(parts) if isinstance(part, _Text) and part.turn is not None]
+        if not places:
+            raise UsageError(f"{self.name} leaves out what an assistant says; give another with --template.")
+        last = places[-1]
         end = next((place for place in range(last, len(parts)) if isinstance(parts[place], int)), len(parts) - 1)
         return parts[: end + 1], parts[end + 1 :]
 

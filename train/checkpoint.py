@@ -99,7 +99,7 @@ def newest(run: Path) -> tuple[Path | None, list[str]]:
     for checkpoint in folders(run):
         wrong = fault(checkpoint)
         if wrong is None:
-            return checkpoint, [f"{text}; the run goes on from step {step_of(checkpoint)}." for text in faults]
+            return checkpoint, [f"{text}; that of step {step_of(checkpoint)} is used." for text in faults]
         faults.append(f"The checkpoint {checkpoint} is damaged: {wrong}")
     if faults:
         raise InputError(f"{faults[0]}, and no other is whole; remove {run / FOLDER} to begin anew.")

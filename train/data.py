@@ -26,6 +26,10 @@ PROBED: Final = 256  # documents whose ids are part of the hash of the data
 MAX_PIECES: Final = 2**28  # 130 to 310 bytes each while they are laid out
 
 
+class TooMuch(UsageError):
+    """More is asked for than can be laid out in memory."""
+
+
 class Sequences(Protocol):
     """Sequences of ids by number, of which rows are made; `Documents` are some, and dialogues."""
 
@@ -38,7 +42,7 @@ class Sequences(Protocol):
     def sha256(self) -> str: ...
     def __len__(self) -> int: ...
     def id(self, document: int) -> str: ...
-    def tokens(self, document: int) -> TokenArray: ...
+    def tokens(self, document: int) -> NDArray[Any]: ...  # (n,) whole numbers
     def learnt(self, document: int) -> NDArray[np.bool_] | None: ...  # (n,) ids that are targets; None: all
     def place(self, document: int) -> str: ...  # where it lies, for people
     def held_out(self, share: float) -> NDArray[np.bool_]: ...  # (D,)
@@ -332,7 +336,7 @@ def _check_memory(mixture: Mixture, documents: Sequences, usable: NDArray[np.boo
     pieces = sum(part.epochs * count for part, count in zip(mixture.parts, counts, strict=True))
     pieces += mixture.budget / config.seq_len
     if pieces > MAX_PIECES:
-        raise UsageError(
+        raise TooMuch(
             f"tokens = {mixture.budget:,.0f} would make about {pieces:,.0f} pieces of documents, more than the "
             f"{MAX_PIECES:,} that are held in memory; lower tokens or give longer documents."
         )

@@ -244,14 +244,26 @@ def tell_faults(call: PplCall, figures: dict[str, Any], faults: list[Fault]) -> 
 
 
 def _chosen(plan: Plan, call: PplCall, faults: list[Fault]) -> Iterator[Document]:
+    """InputError: there are documents, and none of them is in the share that is asked for."""
+    read = given = 0
     for shard in plan.shards:
         for item in read_documents(shard, call.text_field):
             if isinstance(item, Fault):
                 faults.append(item)
-            elif call.held_out is not None and not held_out(item.id, call.held_out):
                 continue
-            elif call.sample is None or sampled(item.id, call.sample, call.seed):
+            read += 1
+            if call.held_out is not None and not held_out(item.id, call.held_out):
+                continue
+            if call.sample is None or sampled(item.id, call.sample, call.seed):
+                given += 1
                 yield item
+    if read and not given:
+        flags = [
+            f"{name} {share:g}" for name, share in (("--held-out", call.held_out), ("--sample", call.sample)) if share
+        ]
+        raise InputError(
+            f"None of the {read:,} documents is in {' and '.join(flags)}; raise it or give more documents."
+        )
 
 
 def _told(documents: Iterator[Document], advance: Callable[..., None]) -> Iterator[Document]:

@@ -84,6 +84,7 @@ class _Work:
 
     batches: Sequence[Batch]  # of this process
     targets: int  # of all processes
+    positions: int  # that hold a token, of all processes
     rows: int
 
 
@@ -168,16 +169,17 @@ class _Loop:
             batches = self.training.batches(self.state.step) if signals.received is None else []
             targets = sum(int((batch.targets != NO_TARGET).sum()) for batch in batches)
             rows = sum(len(batch.inputs) for batch in batches)
+            positions = sum(int((batch.documents >= 0).sum()) for batch in batches)
             ends = [signals.received == number for number in (signal.SIGINT, signal.SIGTERM)]
-            return batches, [targets, rows, *ends]
+            return batches, [targets, positions, rows, *ends]
 
-        batches, (targets, rows, interrupted, terminated) = self.world.counted(read, 4)
+        batches, (targets, positions, rows, interrupted, terminated) = self.world.counted(read, 5)
         if interrupted or terminated:
-            return _Work([], 0, 0), KeyboardInterrupt() if interrupted else Terminated()
+            return _Work([], 0, 0, 0), KeyboardInterrupt() if interrupted else Terminated()
         if targets == 0:
             number = self.state.step + 1
             self.world.end(InputError(f"The rows of step {number} hold nothing to learn; give other data."))
-        return _Work(batches, int(targets), int(rows)), None
+        return _Work(batches, int(targets), int(positions), int(rows)), None
 
     def _step(self, work: _Work, started: float) -> dict[str, Any]:
         """One step; returns its line of the metrics. Diverged: the weights were not moved."""
@@ -194,7 +196,7 @@ class _Loop:
         norm = float(optimizers.clip(self.scaler, self.config.optim.clip))
         loss_value = self.world.agree([float(total) / processes])[0]
         self._check(loss_value, norm)
-        optimizers.step(self.scaler)
+        optimizers.step(self.scaler, norm)
         self.state = replace(
             state,
             step=state.step + 1,
@@ -208,6 +210,8 @@ class _Loop:
             "lr": lr,
             "grad_norm": norm if math.isfinite(norm) else None,  # fp16: an overflow, the scale was lowered
             "tokens": self.state.tokens,
+            # Of dialogues a part is read and not learnt; it takes time like the rest.
+            **({"positions": work.positions} if work.positions != work.targets else {}),
             "seconds": round(time.perf_counter() - started, 6),
         }
 
@@ -241,11 +245,15 @@ class _Loop:
         """Diverged, after a checkpoint of the weights as they are, when this step would ruin them."""
         losses = self.state.losses
         usual = statistics.median(losses) if len(losses) >= FEWEST else math.inf
+        if 0 < len(losses) < FEWEST:
+            # Before there is a usual loss: no model should get worse than it began, or than knowing nothing.
+            usual = max(losses[0], math.log(self.model.config.vocab))
         overflow = self.scaler.is_enabled() and self.scaler.get_scale() >= 1
         if not math.isfinite(loss) or (not math.isfinite(norm) and not overflow):
             fault = "is no number" if not math.isfinite(loss) else "has a gradient that is no number"
         elif loss > usual + self.config.spike:
-            fault = f"jumped to {loss:.2f}, from a median of {usual:.2f} over the last {len(losses)} steps"
+            before = f"a median of {usual:.2f} over the last {len(losses)} steps"
+            fault = f"jumped to {loss:.2f}, from {before if len(losses) >= FEWEST else f'{losses[0]:.2f} in the first'}"
         else:
             return
         self.training.optimizers.zero_grad()
@@ -253,7 +261,8 @@ class _Loop:
         self.world.end(
             Diverged(
                 f"The loss of step {self.state.step + 1} {fault}; the weights of step {self.state.step} are saved in "
-                f"{self.training.run}; train into a new folder with a lower optim.lr or a longer optim.warmup."
+                f"{self.training.run}; train into a new folder with a lower optim.lr or a longer optim.warmup, or, if "
+                "the data are like that, repeat the command with a higher -s spike."
             )
         )
 
@@ -295,6 +304,9 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         try:
             rows.append(orjson.loads(line))
         except orjson.JSONDecodeError:
+            break
+        if not isinstance(rows[-1], dict):
+            del rows[-1]
             break
     return rows
 

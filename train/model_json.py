@@ -69,6 +69,8 @@ def _translated(file: Path, kind: str, values: Mapping[str, Any]) -> dict[str, A
         found |= {name: values.get(name) for name in ("position", "qk_norm", "qkv_bias")}
     # transformers 4 has two keys at the top, transformers 5 one object; it lets the older one win, so do we.
     rope = values.get("rope_scaling") or values.get("rope_parameters") or {}
+    if not isinstance(rope, dict):
+        raise InputError(f"{file}: the rope parameters are no object.")
     theta = rope.get("rope_theta", values.get("rope_theta"))
     found["rope_theta"] = _ROPE_THETA if theta is None else theta
     found["rope_scaling"] = _scaling(file, rope)
@@ -95,9 +97,7 @@ def _refuse_unknown_parts(file: Path, kind: str, values: Mapping[str, Any]) -> N
             raise InputError(f"{file} asks for {what}, which our model does not have.")
 
 
-def _scaling(file: Path, rope: Any) -> dict[str, Any] | None:
-    if not isinstance(rope, dict):
-        raise InputError(f"{file}: the rope parameters are no object.")
+def _scaling(file: Path, rope: dict[str, Any]) -> dict[str, Any] | None:
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind in (None, "default"):
         return None

@@ -6,6 +6,7 @@ two numbers a weight and Muon one; Muon's five matrix products cost about 1 % of
 more where a step is small.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -48,10 +49,14 @@ class Optimizers:
             scaler.unscale_(part)
         return whole(nn.utils.clip_grad_norm_(self.weights, limit))
 
-    def step(self, scaler: GradScaler) -> None:
-        """Move the weights; with fp16, a gradient that overflowed moves nothing and lowers the scale."""
-        for part in self.parts:
-            scaler.step(part)
+    def step(self, scaler: GradScaler, norm: float) -> None:
+        """Move the weights; with fp16, a gradient that overflowed, so that its `norm` is no number, moves nothing.
+
+        The scaler looks at each part by itself; here all are moved or none.
+        """
+        if not scaler.is_enabled() or math.isfinite(norm):
+            for part in self.parts:
+                scaler.step(part)
         scaler.update()
         self.zero_grad()
 

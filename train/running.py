@@ -7,7 +7,7 @@ checkpoint, 1 s for each GB.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,7 @@ from runkit.files import write_bytes, write_json
 from runkit.rundir import RunDir, note_usage, usage
 from train.checkpoint import Checkpoints, State, folders
 from train.config import DataConfig
-from train.data import Batch, Rows, Sequences, joined, training_data
+from train.data import Batch, Rows, Sequences, TooMuch, joined, training_data
 from train.distributed import World, world
 from train.loop import METRICS, Training, read_metrics, train
 from train.lora import Adapter
@@ -36,7 +36,9 @@ from train.start import Start
 from train.watch import Watch, tensorboard_writer
 
 # What may be changed between two starts: none of it moves a weight, but for the order of summation.
-_FREE: Final = {"keep", "checkpoint_every", "parallel", "micro_rows", "prompts", "prompt_tokens", "tensorboard"}
+_FREE: Final = {
+    *("keep", "checkpoint_every", "parallel", "micro_rows", "prompts", "prompt_tokens", "tensorboard", "spike"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +115,7 @@ def rows_for(documents: Sequences, data: DataConfig, config: LoopConfig) -> tupl
         data = data.model_copy(update={"tokens": config.steps * config.batch_rows * data.seq_len + spare})
     try:
         drawn = training_data(documents, data)
-    except UsageError as error:
+    except TooMuch as error:
         raise (
             error if config.steps is None else UsageError(f"steps = {config.steps:,} are too many. {error}")
         ) from None
@@ -138,6 +140,9 @@ def _train(call: RunCall, here: World, prepared: Prepared, directory: RunDir) ->
     adapter = Adapter(config.lora, start.base) if config.lora is not None else None
     held_out = _held_out(prepared.held_out, config)
     with Watch(run, steps, config, flops, choice.peak_flops * here.size, quiet, call.lang) as watch:
+        rows_held_out = sum(len(part.inputs) for parts in held_out.values() for part in parts)
+        about = _about(prepared, config, choice, here.size, rows_held_out)
+        about["peak_share"] = flops / (choice.peak_flops * here.size)  # what one token a second is of the peak
         training = Training(
             run=run,
             model=model,
@@ -148,13 +153,10 @@ def _train(call: RunCall, here: World, prepared: Prepared, directory: RunDir) ->
             held_out=held_out,
             data_sha256=rows.sha256,
             checkpoints=Checkpoints(run, config.keep, start.special, start.files, adapter),
-            on_step=watch.on_step,
+            on_step=lambda row: _seen(watch, row, about),
             sample=lambda: prepared.sample(model),
             world=here,
         )
-        rows_held_out = sum(len(part.inputs) for parts in held_out.values() for part in parts)
-        about = _about(prepared, config, choice, here.size, rows_held_out)
-        about["peak_share"] = flops / (choice.peak_flops * here.size)  # what one token a second is of the peak
         with _reported(watch, about, here, directory, call.started):
             state = train(training)
             summary = {**_summary(run, shape, state), **prepared.summary} if here.main else {}
@@ -162,20 +164,33 @@ def _train(call: RunCall, here: World, prepared: Prepared, directory: RunDir) ->
     return summary
 
 
+def _seen(watch: Watch, row: dict[str, Any], about: dict[str, Any]) -> None:
+    """The report is written at each measurement: a long run is looked at while it goes on."""
+    watch.on_step(row)
+    if "held_out_loss" in row or "samples" in row:
+        watch.write_report(about)
+
+
 @contextmanager
 def _reported(watch: Watch, about: dict[str, Any], here: World, run: RunDir, started: float) -> Iterator[None]:
     """Report and usage are written whatever ends the training; a stopped run wants them most."""
     if here.main:
         note_usage(run, usage(started))  # a start that is killed counts too
-    try:
-        yield
-    except UserError as error:
-        about["warnings"] = [*about["warnings"], str(error)]
-        raise
-    finally:
+
+    def write() -> None:
         if here.main:
             note_usage(run, usage(started))
             watch.write_report(about)
+
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, UserError):
+            about["warnings"] = [*about["warnings"], str(error)]
+        with suppress(OSError, UserError):  # what went wrong first is what counts
+            write()
+        raise
+    write()
 
 
 def _about(

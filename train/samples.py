@@ -7,7 +7,7 @@ a core.
 
 import codecs
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import torch
@@ -24,10 +24,17 @@ TOP_K: Final = 50
 
 @torch.no_grad()
 def continue_texts(
-    model: Model, tokenizer: Tokenizer, prompts: Sequence[str], tokens: int, seed: int
+    model: Model,
+    tokenizer: Tokenizer,
+    prompts: Sequence[str],
+    tokens: int,
+    seed: int,
+    begin: Callable[[str], list[int]] | None = None,
+    ends: frozenset[int] = frozenset(),
 ) -> list[dict[str, str]]:
     """`{"prompt": …, "text": what comes behind it}` of each; at most `tokens` tokens (0: nothing is returned), and with
-    its prompt no longer than the model is made for.
+    its prompt no longer than the model is made for. `begin` gives the ids of a prompt, else those of a document that
+    begins so; a text ends at a token of `ends` too.
 
     The same prompt and seed give the same text, whatever the other prompts are. The model is left in the mode in which
     it was. UsageError: an empty prompt, and no token that begins or ends a text. InputError: the model has fewer rows
@@ -39,23 +46,28 @@ def continue_texts(
     training = model.training
     model.eval()
     try:
-        return [{"prompt": prompt, "text": _behind(model, tokenizer, prompt, tokens, seed)} for prompt in prompts]
+        begins = {prompt: begin(prompt) if begin is not None else _start(tokenizer, prompt) for prompt in prompts}
+        # By prompt: with the same chances a model that knows little would write the same behind all of them.
+        chances = {prompt: seed ^ zlib.crc32(prompt.encode()) for prompt in prompts}
+        return [
+            {"prompt": prompt, "text": _behind(model, tokenizer, begins[prompt], tokens, chances[prompt], ends)}
+            for prompt in prompts
+        ]
     finally:
         model.train(training)
 
 
-def _behind(model: Model, tokenizer: Tokenizer, prompt: str, tokens: int, seed: int) -> str:
-    given = _start(tokenizer, prompt)[: model.config.seq_len]
+def _behind(model: Model, tokenizer: Tokenizer, begin: list[int], tokens: int, seed: int, ends: frozenset[int]) -> str:
+    given = begin[: model.config.seq_len]
     room = min(tokens, model.config.seq_len - len(given))
-    # By prompt: with the same chances a model that knows little would write the same behind all of them.
-    generator = torch.Generator().manual_seed(seed ^ zlib.crc32(prompt.encode()))
+    generator = torch.Generator().manual_seed(seed)
     device = next(model.parameters()).device
     cache, ids, fresh = Cache([], []), list(given), given
     while len(ids) < len(given) + room:
         hidden = model.hidden(torch.tensor([fresh], device=device), cache=cache)  # (1, T, D)
         logits = model.logits(hidden[0, -1]).float().cpu()[: tokenizer.size]  # (V,), without rows that have no piece
         chosen = _choose(logits, generator)
-        if chosen == tokenizer.special.eos:
+        if chosen == tokenizer.special.eos or chosen in ends:
             break
         ids.append(chosen)
         fresh = [chosen]

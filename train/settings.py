@@ -7,6 +7,7 @@ from runkit.console import emit_json
 from runkit.settings import print_settings
 from train.config import DataConfig, ExtendConfig, FitConfig, TokensConfig
 from train.pretrain_config import PretrainConfig
+from train.sft_config import SftConfig
 
 COMMANDS: Final[dict[str, type[Config]]] = {
     "train tokenizer fit": FitConfig,
@@ -14,6 +15,7 @@ COMMANDS: Final[dict[str, type[Config]]] = {
     "train tokens": TokensConfig,
     "train data": DataConfig,
     "train pretrain": PretrainConfig,
+    "train sft": SftConfig,
 }
 
 

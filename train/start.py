@@ -18,7 +18,7 @@ from torch import Tensor
 
 from runkit.errors import UsageError
 from train.added import ADDED, Added, read_added
-from train.convert import checkpoint_folder, load_model
+from train.convert import Loaded, checkpoint_folder, load_model
 from train.lora import EMBEDDINGS, add_lora, train_embeddings
 from train.model import Model
 from train.model_config import ModelConfig
@@ -70,14 +70,19 @@ def first_model(
     return start
 
 
-def _make_ready(start: Start, config: LoopConfig, seq_len: int, source: Path | None) -> None:
-    """Freeze or adapt the model as the settings say. UsageError: rows are longer than what it is made for."""
-    model = start.model
+def check_length(model: Model, seq_len: int, source: Path | None) -> None:
+    """UsageError: rows are longer than what the model is made for."""
     if seq_len > model.config.seq_len:
         raise UsageError(
             f"data.seq_len = {seq_len:,}, but {source} is made for {model.config.seq_len:,} positions; "
             "lower data.seq_len."
         )
+
+
+def _make_ready(start: Start, config: LoopConfig, seq_len: int, source: Path | None) -> None:
+    """Freeze or adapt the model as the settings say. UsageError: as `check_length`."""
+    model = start.model
+    check_length(model, seq_len, source)
     model.checkpointing = config.checkpointing
     if config.train_only == "embeddings":
         model.requires_grad_(False)
@@ -134,15 +139,34 @@ def _grown(config: PretrainConfig, source: Path, added: Path | None, tokenizer: 
         _check_shape(config.model, model.config, source)
         model = pad_vocabulary(model, config.model.vocab)
     digest = _fingerprint(loaded.model, found)
-    base = ""
-    if config.lora is not None:
-        base = str((source if source.is_file() else checkpoint_folder(source)).resolve())
-        if source.is_file():
-            told.append(
-                f"Warning: PEFT cannot put the adapters on {source}; to use adapters alone, go on from what "
-                "`train import` makes of it."
-            )
+    base = _base(config, source, told)
     return Start(model, special, files, digest, base, told)
+
+
+def tuned_model(config: LoopConfig, loaded: Loaded, source: Path, files: Mapping[str, bytes], seq_len: int) -> Start:
+    """A model with its own tokenizer, to be trained on rows of `seq_len`; `files` are written beside its weights.
+
+    UsageError: rows are longer than what it is made for.
+    """
+    assert loaded.tokenizer is not None
+    told = [f"Goes on from {source}: {loaded.config.parameters:,} parameters."]
+    base = _base(config, source, told)
+    start = Start(loaded.model, loaded.tokenizer.special, files, _fingerprint(loaded.model, None), base, told)
+    _make_ready(start, config, seq_len, source)
+    return start
+
+
+def _base(config: LoopConfig, source: Path, told: list[str]) -> str:
+    """Where PEFT finds what adapters are for; empty: there are none."""
+    if config.lora is None:
+        return ""
+    if source.is_file():
+        told.append(
+            f"Warning: PEFT cannot put the adapters on {source}; to use adapters alone, go on from what "
+            "`train import` makes of it."
+        )
+        return str(source.resolve())
+    return str(checkpoint_folder(source).resolve())
 
 
 def _check_shape(stated: ModelConfig, found: ModelConfig, source: Path) -> None:

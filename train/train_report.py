@@ -16,6 +16,7 @@ import orjson
 from runkit.charts import Series, line_chart
 from runkit.report import (
     Column,
+    Content,
     Figure,
     Html,
     bullets,
@@ -51,6 +52,7 @@ def report(run: Path, rows: Sequence[Row], summary: Mapping[str, Any], lang: str
         parts.append(_notices(run, rows, measured, summary, words))
         parts.append(_curves(rows, measured, rates, words))
         parts += [_sources(measured, words)] if measured else []
+        parts += _dialogues(summary.get("data", {}), words)
         parts += _samples(rows, words)
     else:
         parts = [paragraph(words["nothing"])]
@@ -65,8 +67,8 @@ def tokens_per_second(rows: Sequence[Row]) -> list[float | None]:
     found: list[float | None] = []
     step = tokens = 0
     for row in rows:
-        known = row["step"] == step + 1 and row["seconds"] > 0
-        found.append((row["tokens"] - tokens) / row["seconds"] if known else None)
+        known = (row["step"] == step + 1 or "positions" in row) and row["seconds"] > 0
+        found.append(row.get("positions", row["tokens"] - tokens) / row["seconds"] if known else None)
         step, tokens = row["step"], row["tokens"]
     return found
 
@@ -249,6 +251,19 @@ def _sources(measured: Sequence[Row], words: Mapping[str, str]) -> Html:
     if len(names) != 1:
         lines.append(line(words["all"], first["held_out_loss"], last["held_out_loss"]))
     return section(words["sources"], table(columns, lines), name="sources", note=words["sources_note"])
+
+
+def _dialogues(data: Mapping[str, Any], words: Mapping[str, str]) -> list[Html]:
+    """What became of the records of instruction data; none where text was trained on."""
+    counts = data.get("dialogues")
+    if not counts:
+        return []
+    note = words["dialogues_note"].format(template=data["template"], answers=f"{data['answer_tokens']:,}")
+    columns = [Column(words["outcome"]), Column(words["dialogues"], numeric=True)]
+    rows: list[list[Content]] = [
+        [element("code", name), f"{count:,}"] for name, count in sorted(counts.items(), key=lambda pair: -pair[1])
+    ]
+    return [section(words["dialogues"], table(columns, rows), name="dialogues", note=note)]
 
 
 def _loss(value: float | None) -> str:

@@ -56,6 +56,10 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "norm": "norm",
         "throughput": "Throughput",
         "per_second": "tokens a second",
+        "dialogues": "Dialogues",
+        "outcome": "What became of them",
+        "dialogues_note": "Laid out by: {template}. Learnt are {answers} tokens, those of answers; left_out.jsonl "
+        "names what was left out.",
         "sources": "Held-out text by source",
         "sources_note": "Mean loss in nats a token, of the same rows each time. Perplexities are comparable only "
         "between models with the same tokenizer.",
@@ -124,6 +128,9 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "norm": "范数",
         "throughput": "速度",
         "per_second": "词元 / 秒",
+        "dialogues": "对话",
+        "outcome": "处理结果",
+        "dialogues_note": "编排模板：{template}。只学习回答部分的 {answers} 个词元；未采用的列在 left_out.jsonl 中。",
         "sources": "各来源的留出文本",
         "sources_note": "平均损失，单位为奈特每词元，每次测量所用的行相同。仅当分词器相同时，困惑度才可比较。",
         "source": "来源",

@@ -74,7 +74,7 @@ class Watch:
         if self._first is None:
             self._first = (row["step"], now)
         else:
-            self._spent.append((row["tokens"] - self._tokens, row["seconds"]))
+            self._spent.append((row.get("positions", row["tokens"] - self._tokens), row["seconds"]))
         self._step, self._tokens = row["step"], row["tokens"]
         if row["loss"] is not None:
             self._losses.append(row["loss"])

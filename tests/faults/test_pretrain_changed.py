@@ -82,11 +82,11 @@ def pickled(file: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "harm", "told"),
     [
-        (f"{NEWEST}/{WEIGHTS}", flip, "goes on from step 36"),
-        (f"{NEWEST}/{STATE}", remove, "goes on from step 36"),
-        (f"{NEWEST}/state/optimizer.safetensors", cut, "goes on from step 36"),
-        (f"{NEWEST}/state/random.safetensors", pickled, "goes on from step 36"),
-        (f"{NEWEST}/manifest.json", flip, "goes on from step 36"),
+        (f"{NEWEST}/{WEIGHTS}", flip, "that of step 36 is used"),
+        (f"{NEWEST}/{STATE}", remove, "that of step 36 is used"),
+        (f"{NEWEST}/state/optimizer.safetensors", cut, "that of step 36 is used"),
+        (f"{NEWEST}/state/random.safetensors", pickled, "that of step 36 is used"),
+        (f"{NEWEST}/manifest.json", flip, "that of step 36 is used"),
         (NEWEST, shutil.rmtree, ""),
         ("summary.json", remove, ""),
         ("summary.json", flip, ""),

@@ -105,7 +105,7 @@ def test_every_mutation_is_noticed(run: Path, tmp_path: Path) -> None:
         kinds[damage(file, rng, canary)] += 1
         taken, told = newest(again)
         assert taken == older and len(told) == 1 and f"{checkpoint} is damaged: " in told[0], told
-        assert str(file.relative_to(checkpoint)) in told[0] and "goes on from step 5." in told[0]
+        assert str(file.relative_to(checkpoint)) in told[0] and "that of step 5 is used." in told[0]
         assert step_of(checkpoint_folder(again)) == 5  # where evaluation and export look
         file.write_bytes(whole)
     assert newest(again) == (checkpoint, []) and not canary.exists()
@@ -134,7 +134,7 @@ def test_pickles_are_never_loaded(run: Path, tmp_path: Path, capsys: pytest.Capt
     assert lines(again)[:10] == lines(run) and step_of(folders(again)[0]) == 15
     torch.save(Planted(canary), folders(again)[0] / "state/optimizer.safetensors")  # a zip with a pickle
     train(training(again, steps=15))
-    assert "optimizer.safetensors was cut or edited; the run goes on from step 10." in capsys.readouterr().err
+    assert "optimizer.safetensors was cut or edited; that of step 10 is used." in capsys.readouterr().err
     alone = Path(shutil.copytree(folders(again)[0], tmp_path / "alone"))
     for content in (planted, None):
         (alone / "model.safetensors").unlink()
@@ -153,7 +153,7 @@ def test_a_damaged_newest_falls_back(run: Path, tmp_path: Path, capsys: pytest.C
     shutil.copytree(run.parent / "tokenizer", tmp_path / "tokenizer")
     train(training(again, steps=10))
     said = capsys.readouterr().err
-    assert "step-00000010 is damaged: model.safetensors" in said and "goes on from step 5." in said
+    assert "step-00000010 is damaged: model.safetensors" in said and "that of step 5 is used." in said
     assert lines(again) == lines(run)
     assert state_files(again) == state_files(run)
     assert newest(again) == (folders(again)[0], [])

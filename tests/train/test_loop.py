@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.amp.grad_scaler import GradScaler
 from torch.nn import functional
 
 from runkit.console import Terminated
@@ -158,6 +159,33 @@ def test_a_spike_stops_before_the_weights_are_moved(tmp_path: Path) -> None:
     ]
     good = next(folder for folder in folders(tmp_path / "good") if step_of(folder) == 40)
     assert (saved[0] / "model.safetensors").read_bytes() == (good / "model.safetensors").read_bytes()
+
+
+def test_a_model_that_is_ruined_at_once_is_stopped(tmp_path: Path) -> None:
+    """Before there are ten losses, none may go far above the first one, or above knowing nothing."""
+    with pytest.raises(Diverged, match=r"step \d jumped to .*, from 5\.7\d in the first; .*-s spike"):
+        train(training(tmp_path / "run", optim={"lr": 1.0, "warmup": 0, "clip": 1000.0}))
+    losses = [row["loss"] for row in lines(tmp_path / "run")]
+    assert 1 <= len(losses) < 10 and max(losses) < np.log(300) + 3
+
+
+def test_an_overflow_in_one_optimizer_moves_no_weight() -> None:
+    """With fp16, what Muon moves and what AdamW moves stay together."""
+    torch.manual_seed(0)
+    model = tiny()
+    optimizers = Optimizers(model, OptimConfig(kind="muon", lr=1e-2))
+    scaler = GradScaler("cpu", enabled=True)
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    for weight in model.parameters():
+        weight.grad = torch.ones_like(weight)
+    matrix = model.model.layers[0].mlp.up_proj.weight
+    matrix.grad[0, 0] = float("inf")
+    scaler.scale(torch.zeros(()))
+    norm = float(optimizers.clip(scaler, 1.0))
+    assert not np.isfinite(norm)
+    optimizers.step(scaler, norm)
+    assert all(torch.equal(before[name], weight) for name, weight in model.named_parameters())
+    assert optimizers.tensors() == {}
 
 
 def test_weights_without_gradient_stay(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_state_is_what_the_optimizer_keeps(kind: str) -> None:
     model.initialize(torch.Generator().manual_seed(0))
     optimizers = Optimizers(model, chosen.optim)
     forward(model).backward()  # type: ignore[no-untyped-call]
-    optimizers.step(GradScaler("cpu", enabled=False))
+    optimizers.step(GradScaler("cpu", enabled=False), 0.0)
     state = sum(tensor.numel() * tensor.element_size() for tensor in optimizers.tensors().values())
     assert optimizer_bytes(chosen.model, chosen) == pytest.approx(state, rel=0.001)  # steps are counted in it
     file = sum(tensor.numel() * tensor.element_size() for tensor in weights(model).values())
