@@ -224,7 +224,7 @@ def test_requests_that_only_sound_so(instruction: str) -> None:
         ("Décrivez votre ville natale en quelques phrases.", "", GOOD, True),
         ("写一段关于海的描写。", "", "The sea was calm and the gulls were circling above the small harbour.", True),
         ("说说你的家乡。", "", "Мой родной город стоит на берегу большой реки, и зимой он очень красив.", True),
-        ("写一段关于海的描写。", "", "바다는 잔잔하고 갈매기들은 항구 위를 맴돌고 있었다. 아름다운 아침.", True),
+        ("写一段描写。", "", "바다는 잔잔하고 갈매기들은 항구 위를 맴돌고 있었다. 정말 아름다운 아침이었다.", True),
         ("Напишите рассказ о зиме.", "", GOOD, True),
         ("把“今天很冷”译成英文。", "", "It is very cold today, so please put on your warm coat.", False),
         ("用 Python 打印当前目录。", "", "import os\nprint(os.getcwd())\nprint(os.listdir('.'))", False),
