@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from runkit.errors import EnvironmentFault, InputError
-from runkit.ledger import Ended, Ledger
+from runkit.ledger import Ended, Ledger, _fault_of
 
 URL, MODEL = "http://127.0.0.1:1/v1", "m"
 
@@ -141,3 +141,34 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         pass
     with pytest.raises(EnvironmentFault, match="Cannot write the ledger"), Ledger.open(tmp_path / "no" / "folder"):
         pass
+
+
+def test_damage_that_is_found_later_is_told_in_a_sentence(tmp_path: Path) -> None:
+    """SQLite opens a file whose pages are damaged behind the first ones."""
+    path = tmp_path / "ledger.sqlite"
+    with Ledger.open(path) as ledger:
+        for number in range(30):
+            asyncio.run(one(ledger, f"key {number}"))
+    data = bytearray(path.read_bytes())
+    for page in range(2 * 4096, len(data), 4096):
+        data[page : page + 64] = b"\xff" * 64
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="is damaged"), Ledger.open(path) as ledger:
+        for number in range(30):
+            ledger.find(f"key {number}")
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (sqlite3.SQLITE_FULL, "no space left on device"),
+        (sqlite3.SQLITE_IOERR_WRITE, "disk I/O error"),
+        (sqlite3.SQLITE_READONLY, "check the disk, its permissions"),
+    ],
+)
+def test_what_a_disk_says(tmp_path: Path, code: int, words: str) -> None:
+    error = sqlite3.OperationalError("disk I/O error" if code == sqlite3.SQLITE_IOERR_WRITE else "no")
+    error.sqlite_errorcode = code
+    found = _fault_of(tmp_path / "ledger.sqlite", error, 1234)
+    assert isinstance(found, EnvironmentFault) and words in str(found)
+    assert ("1,234 bytes to write" in str(found)) == (code == sqlite3.SQLITE_FULL)

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from runkit.errors import UsageError
 from runkit.ledger import Ledger
 from runkit.llm_client import Client
 from runkit.llm_limits import CATCH_UP_S, SHARE, Gate, GateClosed, Learned, Pace, backoff_s, retry_after_s
-from runkit.llm_order import Progress, estimate, run_all, run_in_order
+from runkit.llm_order import Progress, estimate, run_all, run_in_order, run_steps
 from runkit.models import Model, Price
 from tests.faults.server import completion, serving
 
@@ -253,6 +254,48 @@ def test_building_and_taking_alternate_exactly(tmp_path: Path) -> None:
     assert [one.taken for one in told] == list(range(1, 13))
     assert told[-1].spent_usd == pytest.approx(12 * (100 * 1 + 50 * 2) / 1e6)
     assert (told[-1].prompt_tokens, told[-1].completion_tokens, told[-1].done) == (1200, 600, 12)
+
+
+class Digging:
+    """Steps whose answers bring `each`, until `goal` is reached; every second answer has a question that follows."""
+
+    def __init__(self, goal: int) -> None:
+        self.goal, self.brought = goal, 0
+        self.built: list[str] = []
+        self.taken: list[list[str]] = []
+
+    def build(self, number: int) -> Request | None:
+        self.built.append(f"{number} after {len(self.taken)} bringing {self.brought}")
+        return asking(self.built[-1])
+
+    def wanted(self, number: int) -> bool:
+        return self.brought + 2 * (number - len(self.taken)) < self.goal
+
+    def follow(self, number: int, answer: Reply | Failure) -> list[Request]:
+        assert isinstance(answer, Reply)
+        return [asking(f"more of {answer.text}")] if number % 2 else []
+
+    def take(self, number: int, answers: Sequence[Reply | Failure]) -> None:
+        self.taken.append([answer.text for answer in answers if isinstance(answer, Reply)])
+        assert len(self.taken[-1]) == 1 + number % 2
+        self.brought += 2
+
+
+def test_how_much_is_wanted_changes_nothing_about_what_is_asked(tmp_path: Path) -> None:
+    """Requests are built ahead and held; a larger goal on the same ledger pays only for what is new."""
+    small, large, alone = Digging(20), Digging(50), Digging(50)
+    with serving(latency_s=0.002) as server:
+        model = MODEL.model_copy(update={"url": server.url})
+        counts = []
+        for name, steps in (("one", small), ("one", large), ("two", alone)):
+            with Ledger.open(tmp_path / f"{name}.sqlite") as ledger:
+                before = len(server.log)
+                run_steps(Client(model, ledger, concurrency=3), steps, 8)
+                counts.append(len(server.log) - before)
+    assert (len(small.taken), len(large.taken)) == (10, 25)
+    assert small.built == large.built[: len(small.built)] and large.built == alone.built
+    assert small.taken == large.taken[:10] and large.taken == alone.taken
+    assert counts == [15, 22, 37]  # 10, then 15 more, with a question behind every second answer
 
 
 def test_errors_of_the_caller_come_up_and_the_ledger_is_whole(tmp_path: Path) -> None:
