@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from train.matrix import Matrix
 from train.model import Model, rotary_angles
 
 BLOCK: Final = 256  # positions by which the cache grows at least
@@ -34,42 +35,39 @@ class Part:
         return self.start + len(self.ids)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Layer:
-    """The weights of a block, each (out, in)."""
+    """The weights of a block."""
 
     attention_norm: Tensor
-    qkv: Tensor
-    qkv_bias: Tensor | None
+    qkv: Matrix
     q_norm: Tensor | None
     k_norm: Tensor | None
-    out: Tensor
+    out: Matrix
     mlp_norm: Tensor
-    gate_up: Tensor
-    down: Tensor
+    gate_up: Matrix
+    down: Matrix
 
 
 def _layer(weights: Mapping[str, Tensor], number: int) -> _Layer:
-    here = f"model.layers.{number}."
+    def all_of(*names: str) -> list[Tensor]:
+        found = [weights.get(f"model.layers.{number}.{name}") for name in names]
+        return [weight for weight in found if weight is not None]
 
-    def joined(*names: str) -> Tensor:
-        return torch.cat([weights[here + name] for name in names])
+    def norm(name: str) -> Tensor:
+        return all_of(name)[0].detach()
 
-    def one(name: str) -> Tensor | None:
-        return weights.get(here + name)
-
-    queries = [f"self_attn.{name}_proj" for name in "qkv"]
-    biased = here + queries[0] + ".bias" in weights
+    queries = [f"self_attn.{letter}_proj" for letter in "qkv"]
+    normed = bool(all_of("self_attn.q_norm.weight"))
     return _Layer(
-        attention_norm=weights[here + "input_layernorm.weight"],
-        qkv=joined(*(name + ".weight" for name in queries)),
-        qkv_bias=joined(*(name + ".bias" for name in queries)) if biased else None,
-        q_norm=one("self_attn.q_norm.weight"),
-        k_norm=one("self_attn.k_norm.weight"),
-        out=weights[here + "self_attn.o_proj.weight"],
-        mlp_norm=weights[here + "post_attention_layernorm.weight"],
-        gate_up=joined("mlp.gate_proj.weight", "mlp.up_proj.weight"),
-        down=weights[here + "mlp.down_proj.weight"],
+        attention_norm=norm("input_layernorm.weight"),
+        qkv=Matrix(all_of(*(name + ".weight" for name in queries)), all_of(*(name + ".bias" for name in queries))),
+        q_norm=norm("self_attn.q_norm.weight") if normed else None,
+        k_norm=norm("self_attn.k_norm.weight") if normed else None,
+        out=Matrix(all_of("self_attn.o_proj.weight")),
+        mlp_norm=norm("post_attention_layernorm.weight"),
+        gate_up=Matrix(all_of("mlp.gate_proj.weight", "mlp.up_proj.weight")),
+        down=Matrix(all_of("mlp.down_proj.weight")),
     )
 
 
@@ -80,62 +78,86 @@ class Decoding:
         config = model.config
         self.config, self.rows, self.seq_len = config, rows, seq_len
         self.heads, self.key_heads, self.width = config.heads, config.key_heads, config.head_width
-        self.scale = 1 / math.sqrt(self.width)
-        self.embedding = model.model.embed_tokens.weight.detach()
-        self.head = model.lm_head.weight.detach()
-        self.norm = model.model.norm.weight.detach()
-        weights = {name: weight.detach() for name, weight in model.named_parameters()}
+        weights: dict[str, Tensor] = dict(model.named_parameters())
         assert not any("lora" in name for name in weights), "adapters must be merged into the weights"
+        self.embedding = model.model.embed_tokens.weight.detach()
+        self.norm = model.model.norm.weight.detach()
         self.layers = [_layer(weights, number) for number in range(config.layers)]
+        # Looking up ids in a transposed embedding would be slow, so a tied one is there twice.
+        self.head = Matrix([model.lm_head.weight], share=not config.tied)
         self.device, self.dtype = self.embedding.device, self.embedding.dtype
         self.slopes = model.slopes if config.position == "alibi" else None
         self.frequencies = model.frequencies if config.position == "rope" else None
         self.cos = self.sin = self.embedding.new_empty(0, 1, self.width)
-        self.caches = [self._empty(0, 0) for _ in self.layers]  # keys and values, (2, rows, K, positions, W)
-
-    def _empty(self, rows: int, room: int) -> Tensor:
-        # Zeros: what is not written yet is multiplied by a probability of 0, and memory as it was may hold NaN.
-        return self.embedding.new_zeros(2, rows, self.key_heads, room, self.width)
+        # What queries are multiplied by; it rides on the rotation.
+        self.scales = self.embedding.new_ones(self.heads + self.key_heads, 1)
+        self.scales[: self.heads] = 1 / math.sqrt(self.width)
+        self.held = self.room = 0  # rows and positions that the cache has place for
+        self.clear()
 
     @property
     def cache_bytes(self) -> int:
         """Of keys and values, used or not."""
-        return sum(cache.nbytes for cache in self.caches)
+        return sum(cache.nbytes for cache in (*self.keys, *self.values))
 
     def reserve(self, rows: int, room: int) -> None:
         """Make place for `rows` texts of `room` positions; what is in the cache stays."""
-        had_rows, had_room = self.caches[0].shape[1], self.caches[0].shape[3]
-        if rows <= had_rows and room <= had_room:
+        if rows <= self.held and room <= self.room:
             return
-        rows = max(rows, had_rows)
-        more = min(self.seq_len, max(-(-room // BLOCK) * BLOCK, had_room * 5 // 4))
-        room = more if room > had_room else had_room
-        for layer, old in enumerate(self.caches):
-            new = self._empty(rows, room)
-            new[:, :had_rows, :, :had_room] = old
-            self.caches[layer] = new
-        if self.frequencies is not None and room > len(self.cos):
-            cos, sin = rotary_angles(self.frequencies, 0, room, self.dtype)  # (room, W/2)
+        had = self.room
+        if room > had:
+            room = min(self.seq_len, max(-(-room // BLOCK) * BLOCK, had * 5 // 4))
+        self.held, self.room = max(rows, self.held), max(room, had)
+        for layer, (keys, values) in enumerate(zip(self.keys, self.values, strict=True)):
+            more_keys, more_values = self._empty()
+            more_keys[: len(keys), :, :had] = keys
+            more_values[: len(values), :had] = values
+            self.keys[layer], self.values[layer] = more_keys, more_values
+        if self.frequencies is not None and self.room > len(self.cos):
+            cos, sin = rotary_angles(self.frequencies, 0, self.room, self.dtype)  # (room, W/2)
             self.cos = torch.cat((cos, cos), -1)[:, None]  # (room, 1, W)
             self.sin = torch.cat((-sin, sin), -1)[:, None]
 
+    def _empty(self) -> tuple[Tensor, Tensor]:
+        """Keys (rows · K, W, room), which a query meets as they lie, and values (rows · K, room, W) of a layer.
+
+        Zeros, for what stands behind a row's end is multiplied by 0, and 0 times what memory held may be no number.
+        """
+        count = self.held * self.key_heads
+        new = self.embedding.new_zeros
+        return new(count, self.width, self.room), new(count, self.room, self.width)
+
     def clear(self) -> None:
         """Give the memory of the cache back."""
-        self.caches = [self._empty(0, 0) for _ in self.layers]
+        self.held = self.room = 0
+        self.keys, self.values = map(list, zip(*(self._empty() for _ in self.layers), strict=True))
+
+    def _row(self, layer: int, row: int, length: int) -> tuple[Tensor, Tensor]:
+        here = slice(row * self.key_heads, (row + 1) * self.key_heads)
+        return self.keys[layer][here, :, :length], self.values[layer][here, :length]
+
+    @torch.inference_mode()
+    def wipe(self, row: int) -> None:
+        """Zeros in the place of what may be no numbers, which would spoil the row's next text."""
+        for layer in range(len(self.layers)):
+            for part in self._row(layer, row, self.room):
+                part.zero_()
 
     @torch.inference_mode()
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` positions of a row over another one."""
-        for cache in self.caches:
-            cache[:, target, :, :length] = cache[:, source, :, :length]
+        for layer in range(len(self.layers)):
+            for new, old in zip(self._row(layer, target, length), self._row(layer, source, length), strict=True):
+                new.copy_(old)
 
     @torch.inference_mode()
     def swap(self, one: int, other: int, length: int) -> None:
         """Exchange the first `length` positions of two rows."""
-        for cache in self.caches:
-            kept = cache[:, one, :, :length].clone()
-            cache[:, one, :, :length] = cache[:, other, :, :length]
-            cache[:, other, :, :length] = kept
+        for layer in range(len(self.layers)):
+            for first, second in zip(self._row(layer, one, length), self._row(layer, other, length), strict=True):
+                kept = first.clone()
+                first.copy_(second)
+                second.copy_(kept)
 
     @torch.inference_mode()
     def step(self, singles: Sequence[Part], longer: Sequence[Part]) -> Tensor:
@@ -144,57 +166,65 @@ class Decoding:
         self.reserve(max(part.row for part in parts) + 1, max(part.end for part in parts))
         place = _Places(self, singles, longer)
         x = functional.embedding(place.ids, self.embedding)  # (N, D)
-        for layer, cache in zip(self.layers, self.caches, strict=True):
-            x = self._block(x, layer, cache, place)
+        for number in range(len(self.layers)):
+            x = self._block(x, number, place)
         if longer:
             x = x[place.last]  # (parts, D)
-        x = functional.rms_norm(x, self.norm.shape, self.norm, self.config.norm_eps)
-        return functional.linear(x, self.head).float()
+        return self.head(self._normed(x, self.norm)).float()
 
-    def _block(self, x: Tensor, layer: _Layer, cache: Tensor, place: "_Places") -> Tensor:
-        eps = self.config.norm_eps
-        normed = functional.rms_norm(x, layer.attention_norm.shape, layer.attention_norm, eps)
-        qkv = functional.linear(normed, layer.qkv, layer.qkv_bias).view(len(x), -1, self.width)  # (N, H + 2K, W)
-        turned = qkv[:, : self.heads + self.key_heads]  # (N, H + K, W)
+    def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
+        """RMSNorm. On a CPU PyTorch makes seven passes of it, 37 µs for one row, and these two take 14."""
+        if len(x) == 1 and x.device.type == "cpu":
+            mean = torch.dot(x[0], x[0]).item() / x.shape[1]
+            return (x * weight).mul_((mean + self.config.norm_eps) ** -0.5)
+        return functional.rms_norm(x, weight.shape, weight, self.config.norm_eps)
+
+    def _block(self, x: Tensor, number: int, place: "_Places") -> Tensor:
+        layer, width = self.layers[number], self.width
+        qkv = layer.qkv(self._normed(x, layer.attention_norm)).view(len(x), -1, width)  # (N, H + 2K, W)
+        turned, v = torch.split_with_sizes(
+            qkv, (self.heads + self.key_heads, self.key_heads), 1
+        )  # (N, H + K, W), (N, K, W)
         if layer.q_norm is not None and layer.k_norm is not None:
-            q = functional.rms_norm(qkv[:, : self.heads], layer.q_norm.shape, layer.q_norm, eps)
-            k = functional.rms_norm(turned[:, self.heads :], layer.k_norm.shape, layer.k_norm, eps)
-            turned = torch.cat((q, k), 1)
+            q, k = torch.split_with_sizes(turned, (self.heads, self.key_heads), 1)
+            eps = self.config.norm_eps
+            q = functional.rms_norm(q, layer.q_norm.shape, layer.q_norm, eps)
+            turned = torch.cat((q, functional.rms_norm(k, layer.k_norm.shape, layer.k_norm, eps)), 1)
         if self.frequencies is not None:
-            turned = torch.addcmul(turned * place.cos, turned.roll(self.width // 2, -1), place.sin)
-        q, k, v = turned[:, : self.heads], turned[:, self.heads :], qkv[:, self.heads + self.key_heads :]
-        found = self._attend(q, k, v, cache, place)  # (N, H · W)
-        x = torch.addmm(x, found, layer.out.t())
-        normed = functional.rms_norm(x, layer.mlp_norm.shape, layer.mlp_norm, eps)
-        gate, up = functional.linear(normed, layer.gate_up).chunk(2, -1)  # (N, hidden)
-        return torch.addmm(x, functional.silu(gate).mul_(up), layer.down.t())
+            halves = turned.reshape(len(x), -1, 2, width // 2).flip(2).view(turned.shape)
+            turned = torch.addcmul(turned * place.cos, halves, place.sin)
+        else:
+            turned = turned * self.scales
+        q, k = torch.split_with_sizes(turned, (self.heads, self.key_heads), 1)
+        x = layer.out.added(x, self._attend(q, k, v, number, place))
+        gate, up = layer.gate_up(self._normed(x, layer.mlp_norm)).chunk(2, -1)  # (N, hidden)
+        return layer.down.added(x, functional.silu(gate, inplace=True).mul_(up))
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, cache: Tensor, place: "_Places") -> Tensor:
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, layer: int, place: "_Places") -> Tensor:
         """Put keys and values (N, K, W) into the cache; what each query (N, H, W) finds there, (N, H · W)."""
         count, found = len(place.singles), []
-        if count == 1:
-            at = place.singles[0].start
-            cache[0, 0, :, at], cache[1, 0, :, at] = k[0], v[0]
-        elif count:
-            cache[0, :, :, :].index_put_((place.rows, place.every, place.at), k[:count])
-            cache[1, :, :, :].index_put_((place.rows, place.every, place.at), v[:count])
         if count:
-            found.append(self._attend_singles(q[:count], cache, place))
+            found.append(self._attend_singles(q[:count], k[:count], v[:count], layer, place))
         for part, first in zip(place.longer, place.firsts, strict=True):
             there = slice(first, first + len(part.ids))
-            keys, values = cache[:, part.row]  # (K, positions, W)
-            keys[:, part.start : part.end] = k[there].transpose(0, 1)
-            values[:, part.start : part.end] = v[there].transpose(0, 1)
-            found.append(self._attend_part(q[there], keys[:, : part.end], values[:, : part.end], part))
+            keys, values = self._row(layer, part.row, part.end)  # (K, W, end), (K, end, W)
+            keys[:, :, part.start :] = k[there].permute(1, 2, 0)
+            values[:, part.start :] = v[there].transpose(0, 1)
+            keys = k[there].transpose(0, 1) if part.start == 0 else keys.transpose(1, 2).contiguous()
+            found.append(self._attend_part(q[there], keys, values, part))
         return found[0] if len(found) == 1 else torch.cat(found)
 
-    def _attend_singles(self, q: Tensor, cache: Tensor, place: "_Places") -> Tensor:
+    def _attend_singles(self, q: Tensor, k: Tensor, v: Tensor, layer: int, place: "_Places") -> Tensor:
         """One query a row: (n, H, W) to (n, H · W). Query heads of one key head share its product."""
-        count, length = len(q), place.length
-        both = cache[:, :count].view(2, count * self.key_heads, -1, self.width)[:, :, :length]  # (2, n · K, L, W)
-        queries = q.reshape(count * self.key_heads, -1, self.width)  # (n · K, G, W)
-        scores = torch.baddbmm(place.bias, queries, both[0].transpose(1, 2), alpha=self.scale)  # (n · K, G, L)
-        return torch.bmm(scores.softmax(-1), both[1]).view(count, -1)
+        count = len(q) * self.key_heads
+        keys, values = self.keys[layer], self.values[layer]
+        keys.put_(place.key_places, k)
+        values.put_(place.value_places, v)
+        queries = q.reshape(count, -1, self.width)  # (n · K, G, W)
+        keys, values = keys[:count, :, : place.length], values[:count, : place.length]
+        bias = place.bias
+        scores = torch.bmm(queries, keys) if bias is None else torch.baddbmm(bias, queries, keys)  # (n · K, G, L)
+        return torch.bmm(scores.softmax(-1), values).view(len(q), -1)
 
     def _attend_part(self, q: Tensor, keys: Tensor, values: Tensor, part: Part) -> Tensor:
         """Many queries of one row: (T, H, W) to (T, H · W); keys and values (K, end, W)."""
@@ -208,9 +238,14 @@ class Decoding:
             if self.slopes is not None:
                 bias = self.slopes[:, None, None] * (there[None] - here[:, None]).to(self.slopes.dtype)
                 mask = bias.masked_fill(~seen, -math.inf).to(self.dtype)[None]  # (1, H, T, end)
-        grouped = self.heads != self.key_heads
         found = functional.scaled_dot_product_attention(
-            q.transpose(0, 1)[None], keys[None], values[None], attn_mask=mask, is_causal=causal, enable_gqa=grouped
+            q.transpose(0, 1)[None],
+            keys[None],
+            values[None],
+            attn_mask=mask,
+            is_causal=causal,
+            scale=1.0,
+            enable_gqa=self.heads != self.key_heads,
         )  # (1, H, T, W)
         return found[0].transpose(0, 1).reshape(len(q), -1)
 
@@ -230,22 +265,27 @@ class _Places:
         self.last = torch.tensor([*range(count), *(first - 1 for first in self.firsts[1:])], device=device)
         self.firsts.pop()
         if decoding.frequencies is not None:
-            self.cos, self.sin = decoding.cos[positions], decoding.sin[positions]  # (N, 1, W)
+            self.cos = decoding.cos[positions] * decoding.scales  # (N, H + K, W)
+            self.sin = decoding.sin[positions] * decoding.scales
+        self.length = max((part.end for part in singles), default=0)
+        self.bias: Tensor | None = None  # added to the scores, (n · K, 1 or G, L)
         if not count:
             return
-        self.length = max(part.end for part in singles)
-        self.rows = torch.arange(count, device=device)[:, None]  # (n, 1)
-        self.every = torch.arange(decoding.key_heads, device=device)[None]  # (1, K)
-        self.at = positions[:count, None]  # (n, 1)
-        self.bias = self._bias(decoding, count)  # added to the scores, (n · K, 1 or G, L)
+        at = positions[:count, None]  # (n, 1)
+        if count > 1 or decoding.slopes is not None:
+            self.bias = self._bias(decoding, at)
+        # Numbers of the cache's elements that the new keys and values (n, K, W) take.
+        heads = torch.arange(count * decoding.key_heads, device=device).view(count, -1, 1)  # (n, K, 1)
+        across = torch.arange(decoding.width, device=device)  # (W,)
+        self.key_places = (heads * decoding.width + across) * decoding.room + at[..., None]
+        self.value_places = (heads * decoding.room + at[..., None]) * decoding.width + across
 
-    def _bias(self, decoding: Decoding, count: int) -> Tensor:
-        there = torch.arange(self.length, device=decoding.device)
-        distance = there[None] - self.at  # (n, L), above 0 where nothing may be seen
-        bias = torch.zeros((), dtype=decoding.dtype, device=decoding.device).expand(count, 1, self.length)
+    def _bias(self, decoding: Decoding, at: Tensor) -> Tensor:
+        distance = torch.arange(self.length, device=at.device)[None] - at  # (n, L), above 0 where nothing is seen
+        bias = torch.zeros((), dtype=decoding.dtype, device=at.device).expand(len(at), 1, self.length)
         if decoding.slopes is not None:
             bias = (decoding.slopes[:, None] * distance[:, None].to(decoding.slopes.dtype)).to(decoding.dtype)
         bias = bias.masked_fill(distance[:, None] > 0, -math.inf)  # (n, 1 or H, L)
         if decoding.slopes is not None:
-            return bias.view(count * decoding.key_heads, -1, self.length)
-        return bias.expand(count, decoding.key_heads, self.length).reshape(-1, 1, self.length)
+            return bias.view(len(at) * decoding.key_heads, -1, self.length)
+        return bias.expand(-1, decoding.key_heads, -1).reshape(-1, 1, self.length)

@@ -68,6 +68,21 @@ class Handle:
     read: int = 0  # ids of the prompt that are in the cache
     finish: Finish | None = None
     cancelled: bool = False
+    error: Exception | None = None  # that `on_piece` raised, which is as good as a cancellation
+
+    def choose(self, logits: Tensor) -> int:
+        """The next id, from logits (V,). Raises what the constraint raises."""
+        chosen = self.chooser.choose(logits, self.ids)
+        if self.sampling.constraint is not None and chosen not in self.sampling.end_ids:
+            self.sampling.constraint.accept(chosen)
+        return chosen
+
+    def hand_on(self, piece: Piece) -> None:
+        """Call `on_piece`; its errors are nobody else's."""
+        try:
+            self.on_piece(piece)
+        except Exception as error:
+            self.error, self.cancelled = error, True
 
     def next_part(self, row: int, most: int) -> Part:
         """What the model reads next."""
@@ -236,32 +251,29 @@ class Engine:
                 self._end(handle, "error", error=no_numbers())
                 continue
             try:
-                if handle.sampling.plain:
-                    self._take(handle, plain[number], None)
-                else:
-                    self._take(handle, handle.chooser.choose(rows[number], handle.ids), rows[number])
-            except Exception as error:  # of a constraint; a callback's own errors end only its request, too
+                chosen = plain[number] if handle.sampling.plain else handle.choose(rows[number])
+            except Exception as error:  # mostly of a constraint that others wrote
                 self._end(handle, "error", error=error)
+                continue
+            self._take(handle, chosen, rows[number])
 
-    def _take(self, handle: Handle, chosen: int, logits: Tensor | None) -> None:
+    def _take(self, handle: Handle, chosen: int, logits: Tensor) -> None:
         wanted = handle.sampling
         if chosen in wanted.end_ids:
             self._end(handle, "stop")
             return
         handle.ids.append(chosen)
         tokens: tuple[Token, ...] = ()
-        if wanted.logprobs is not None and logits is not None:
+        if wanted.logprobs is not None:
             logprob, top = logprob_of(logits, chosen, wanted.logprobs, self.without)
             tokens = (Token(chosen, self.tokenizer.piece_bytes[chosen], logprob, tuple(top)),)
-        if wanted.constraint is not None:
-            wanted.constraint.accept(chosen)
         text = handle.text.push(chosen)
         if handle.text.stopped or (wanted.constraint is not None and wanted.constraint.done):
             self._end(handle, "stop", text, tokens)
         elif len(handle.ids) >= handle.room:
             self._end(handle, "length", text, tokens)
         elif text or tokens:
-            handle.on_piece(Piece(text, tokens, None, len(handle.ids)))
+            handle.hand_on(Piece(text, tokens, None, len(handle.ids)))
 
     def _end(
         self,
@@ -276,11 +288,11 @@ class Engine:
             return
         handle.finish = finish
         if handle in self._rows:
-            self._free(self._rows.index(handle))
-        try:
-            handle.on_piece(Piece(text + handle.text.end(), tokens, finish, len(handle.ids), error))
-        except Exception:  # nobody is left to be told
-            handle.finish = "error"
+            row = self._rows.index(handle)
+            if error is not None:
+                self.decoding.wipe(row)
+            self._free(row)
+        handle.hand_on(Piece(text + handle.text.end(), tokens, finish, len(handle.ids), error))
 
     def _free(self, row: int) -> None:
         """The last row that has an answer takes the place of this one, and the last row of all that one's."""
