@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +13,8 @@ import torch
 from runkit.page import Access, Limits
 from runkit.page_server import PageServer, listen, url_of
 from runkit.plain_prompts import PLAIN_PROMPTS
-from train.chat_template import ChatTemplate, chat_template
+from train.chat_template import PLAIN, ChatTemplate, chat_template
+from train.convert import Loaded, write_model
 from train.generate import Engine
 from train.model import Model
 from train.model_config import ModelConfig
@@ -33,6 +35,16 @@ def random_model(vocab: int, seq_len: int = 256) -> Model:
             if weight.ndim > 1:
                 weight.normal_(0.0, 0.3, generator=generator)
     return model.eval()
+
+
+def saved_model(out: Path, tokenizer: Tokenizer, seq_len: int = 256) -> Path:
+    """A chat model on the disk that hardly ever ends an answer by itself."""
+    model = random_model(tokenizer.size, seq_len)
+    with torch.no_grad():
+        model.lm_head.weight[tokenizer.special.eos] = 0.0
+    files = {tokenizer.path.name: tokenizer.path.read_bytes(), "chat_template.jinja": PLAIN.encode()}
+    write_model(out, Loaded(model, tokenizer, model.config, files), torch.float32)
+    return out
 
 
 def service(tokenizer: Tokenizer, chat: bool = True, max_queue: int = 64, slots: int = 4, **more: Any) -> Service:

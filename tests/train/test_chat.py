@@ -14,10 +14,8 @@ import pytest
 import torch
 
 from runkit.errors import UsageError
-from tests.train.serving import random_model, service
+from tests.train.serving import saved_model, service
 from train.chat import Chat, ChatCall, _joined, chat, show_text
-from train.chat_template import PLAIN
-from train.convert import Loaded, write_model
 from train.pieces import Tokenizer
 from train.serve import ModelCall
 
@@ -27,12 +25,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="module")
 def run(bpe: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A chat model on the disk."""
-    out = tmp_path_factory.mktemp("models") / "small"
-    model = random_model(bpe.size)
-    files = {bpe.path.name: bpe.path.read_bytes(), "chat_template.jinja": PLAIN.encode()}
-    write_model(out, Loaded(model, bpe, model.config, files), torch.float32)
-    return out
+    return saved_model(tmp_path_factory.mktemp("models") / "small", bpe)
 
 
 def talk(tokenizer: Tokenizer, is_chat: bool = True, **more: Any) -> tuple[Chat, list[str]]:
@@ -160,13 +153,9 @@ def test_ask_and_json(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_ctrl_c_at_a_terminal_stops_the_answer_and_then_leaves(bpe: Tokenizer, tmp_path: Path) -> None:
     """The real command at a terminal: type, interrupt the answer, leave."""
-    model = random_model(bpe.size, seq_len=8192)
-    with torch.no_grad():
-        model.lm_head.weight[bpe.special.eos] = 0.0  # hardly ever the end
-    files = {bpe.path.name: bpe.path.read_bytes(), "chat_template.jinja": PLAIN.encode()}
-    write_model(tmp_path / "long", Loaded(model, bpe, model.config, files), torch.float32)
+    long = saved_model(tmp_path / "long", bpe, seq_len=8192)
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "train", "chat", str(tmp_path / "long"), "--threads", "1", "--seed", "3"]
+    command = [sys.executable, "-m", "train", "chat", str(long), "--threads", "1", "--seed", "3"]
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
         try:
             _read(ours, "›")
