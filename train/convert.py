@@ -11,15 +11,14 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-import orjson
 import torch
 
 from runkit.console import emit_json, say
 from runkit.errors import InputError, UsageError
 from runkit.files import publish_folder, write_bytes, write_json
-from train.checkpoint import FOLDER, newest
+from train.checkpoint import FOLDER, MANIFEST, fault, newest
 from train.convert_gguf import GgufFile
 from train.hf_config import OWN, config_json, model_type
 from train.model import Model
@@ -30,6 +29,7 @@ from train.number_types import DTYPES
 from train.pieces import Special, Tokenizer
 from train.tokenizer import NAMES, check_sizes, files_in
 from train.tokenizer import load as load_tokenizer
+from train.tokenizer_hf import config_beside
 from train.tokenizer_json import as_json
 
 Dtype = Literal["fp32", "bf16", "fp16"]
@@ -85,11 +85,14 @@ def load_model(path: Path | str, dtype: torch.dtype = torch.float32) -> Loaded:
 def checkpoint_folder(path: Path) -> Path:
     """The folder with the weights: `path` itself, or the newest whole checkpoint of the run `path`."""
     if (path / CONFIG).is_file():
+        # A checkpoint of ours says what its files were; other folders have nothing to be held against.
+        if (path / MANIFEST).is_file() and (path / "state").is_dir() and (wrong := fault(path)) is not None:
+            raise InputError(f"The checkpoint {path} is damaged: {wrong}; name its run, or another checkpoint.")
         return path
     if (path / FOLDER).is_dir():
         found, faults = newest(path)
-        for fault in faults:
-            say(fault)
+        for warning in faults:
+            say(f"Warning: {warning}")
         if found is not None:
             return found
         raise UsageError(f"{path} has no checkpoint yet; train it first.")
@@ -210,7 +213,7 @@ def _complete_tokenizer(folder: Path, tokenizer: Tokenizer, config: ModelConfig)
         else:
             say(f"Without a tokenizer.json: {found}. transformers reads tokenizer.model by its own rules.")
     file = folder / "tokenizer_config.json"
-    values: dict[str, Any] = orjson.loads(file.read_bytes()) if file.is_file() else {}
+    values = config_beside(file)
     if file.is_file() and not made:
         return str(values.get("tokenizer_class", ""))
     for key in ("added_tokens_decoder", "sp_model_kwargs", "legacy", "add_bos_token", "add_eos_token"):

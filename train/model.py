@@ -128,7 +128,8 @@ class Decoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.embed_tokens = nn.Embedding(config.vocab, config.dim)
+        # `initialize` draws the weights; the class's own draw imports torch._dynamo on the meta device, 1.5 s.
+        self.embed_tokens = nn.Embedding(config.vocab, config.dim, _weight=torch.empty(config.vocab, config.dim))
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = RMSNorm(config.dim, config.norm_eps)
 
@@ -228,7 +229,8 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 def rotary_frequencies(config: ModelConfig) -> Tensor:
     """Radians a position for each pair, (W/2,), fp32: in half precision far positions would share their angles."""
-    steps = torch.arange(0, config.head_width, 2, dtype=torch.float32) / config.head_width
+    # On the CPU whatever the default device is, for the same reason as the embedding's rows.
+    steps = torch.arange(0, config.head_width, 2, dtype=torch.float32, device="cpu") / config.head_width
     frequencies = 1.0 / config.rope_theta**steps
     return frequencies if config.rope_scaling is None else _stretched(frequencies, config.rope_scaling)
 
@@ -254,4 +256,4 @@ def alibi_slopes(heads: int) -> Tensor:
     power = 2 ** math.floor(math.log2(heads))
     slopes = [2.0 ** (-8.0 * (head + 1) / power) for head in range(power)]
     more = [2.0 ** (-4.0 * (head + 1) / power) for head in range(0, 2 * (heads - power), 2)]
-    return torch.tensor(slopes + more)
+    return torch.tensor(slopes + more, device="cpu")

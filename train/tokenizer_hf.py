@@ -59,7 +59,7 @@ class HuggingFaceTokenizer(Tokenizer):
         self.special = self._find_special(layout)
 
     def _find_special(self, layout: dict[str, Any]) -> Special:
-        config = _config_beside(self.path)
+        config = config_beside(self.path)
 
         def named(key: str, usual: Sequence[str]) -> int | None:
             value = config.get(key)
@@ -138,7 +138,7 @@ def _wordpiece(path: Path) -> Any:
     if "[UNK]" not in lines:
         raise InputError(f"{path} is no vocab.txt of BERT: no line is [UNK].")
     # `do_lower_case` stands in the config; without one, a vocabulary with capitals keeps them.
-    lower = _config_beside(path).get(
+    lower = config_beside(path).get(
         "do_lower_case", not any(line[:1].isascii() and line[:1].isupper() for line in lines)
     )
     library = tokenizers.BertWordPieceTokenizer(
@@ -149,7 +149,8 @@ def _wordpiece(path: Path) -> Any:
     return library
 
 
-def _config_beside(path: Path) -> dict[str, Any]:
+def config_beside(path: Path) -> dict[str, Any]:
+    """`tokenizer_config.json` in the folder of `path`; {} without one. InputError: it cannot be read."""
     file = path.with_name("tokenizer_config.json")
     if not file.is_file():
         return {}
