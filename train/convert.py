@@ -75,6 +75,7 @@ def load_model(path: Path | str, dtype: torch.dtype = torch.float32) -> Loaded:
     config = read_config(folder / CONFIG)
     files = files_in(folder)
     has_tokenizer = any(name in files for name in NAMES)
+    config_beside(folder / CONFIG)  # a damaged one is told of now, whoever needs it later
     tokenizer = load_tokenizer(folder) if has_tokenizer else None
     model = read_weights(folder, config, dtype)
     if tokenizer is not None:

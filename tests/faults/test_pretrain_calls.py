@@ -1,5 +1,6 @@
 """Wrong calls of `train pretrain`, `plan`, `eval`, `import`, `export`: one sentence, an exit code, nothing written."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tests.faults.launch import FULL
 from tests.faults.pretrain_runs import SETTINGS, sums
 from tests.faults.train_runs import call
 from tests.train.question_files import question_folder
+from train.checkpoint import newest
 
 pytestmark = pytest.mark.timeout(300 if FULL else 120)
 
@@ -33,6 +35,14 @@ def place(shards: Path, trained: Path, model: Path, tmp_path_factory: pytest.Tem
     (folder / "odd" / "config.json").write_text('{"model_type": "mamba"}')
     for file in (folder / "bare").glob("*token*"):
         file.unlink()
+    shutil.copytree(newest(trained)[0] or trained, folder / "damaged")  # a checkpoint by itself
+    weights = bytearray((folder / "damaged" / "model.safetensors").read_bytes())
+    weights[-100] ^= 1
+    (folder / "damaged" / "model.safetensors").write_bytes(weights)
+    for name, file, text in (("rope", "config.json", None), ("tokconf", "tokenizer_config.json", "{")):
+        shutil.copytree(model, folder / name)
+        stated = json.loads((folder / name / "config.json").read_text()) | {"rope_scaling": [1]}
+        (folder / name / file).write_text(text or json.dumps(stated), "utf-8")
     (folder / "bad.yaml").write_text("model: [\n", "utf-8")
     question_folder(folder / "questions")
     return folder
@@ -60,6 +70,8 @@ CALLS = [
     ("pretrain: lora and train_only", f"{FROM} @model -s lora.rank=4 -s train_only=embeddings", 2, "train_only"),
     ("pretrain: too few rows", f"{NEW} -s batch_rows=1000000", 3, "lower batch_rows"),
     ("pretrain: unknown source", f"{NEW} -s data.weights.news=1", 2, "news"),
+    ("pretrain: steps are not to blame", f"{NEW} -s data.weights.news=1 -s steps=8", 2, "Error: There is no source"),
+    ("pretrain: --from a damaged checkpoint", f"{FROM} @damaged", 3, "model.safetensors was cut or edited"),
     ("pretrain: missing shards", "pretrain @nowhere --out OUT", 2, "nowhere"),
     ("pretrain: picture as shards", "pretrain @picture.png --out OUT", 2, "picture.png"),
     ("pretrain: empty folder as shards", "pretrain @nothing --out OUT", 3, "holds no token shards"),
@@ -92,6 +104,9 @@ CALLS = [
     ("ppl: picture as documents", "eval ppl @run @picture.png", 3, "a picture"),
     ("ppl: seq_len", f"{PPL} --seq-len 65", 2, "seq_len 65 is longer"),
     ("ppl: stride", f"{PPL} --seq-len 8 --stride 9", 2, "stride"),
+    ("ppl: nothing is held out", f"{PPL} --held-out 0.000001", 3, "None of the 1 documents is in --held-out 1e-06"),
+    ("ppl: a damaged checkpoint", "eval ppl @damaged @text.jsonl", 3, "model.safetensors was cut or edited"),
+    ("ppl: rope", "eval ppl @rope @text.jsonl", 3, "the rope parameters are no object"),
     ("ppl: page alone", f"{PPL} --page OUT", 2, "--page belongs to --curve"),
     ("ppl: curve of a folder", "eval ppl @model @text.jsonl --curve", 2, "has no checkpoints"),
     ("ppl: no tokenizer", "eval ppl @bare @text.jsonl", 2, "tokenizer"),
@@ -110,6 +125,8 @@ CALLS = [
     ("import: pickle", "import @pickle --out OUT", 3, "pickled weights"),
     ("import: used folder", "import @model --out @run", 2, "is there already"),
     ("export: empty", "export @nothing --out OUT", 2, "holds no model"),
+    ("export: damaged", "export @damaged --out OUT", 3, "model.safetensors was cut or edited"),
+    ("export: tokenizer_config", "export @tokconf --out OUT", 3, "tokenizer_config.json cannot be read"),
     ("export: a file", "export @run --out @file", 2, "is there already"),
     ("export: no --out", "export @run", 2, "--out"),
     ("export: shard size", "export @run --out OUT --shard-gb 0", 2, "--shard-gb"),
