@@ -265,7 +265,7 @@ class Engine:
         handle.ids.append(chosen)
         tokens: tuple[Token, ...] = ()
         if wanted.logprobs is not None:
-            logprob, top = logprob_of(logits, chosen, wanted.logprobs, self.without)
+            logprob, top = logprob_of(logits, chosen, wanted.logprobs, self.tokenizer.size, self.without)
             tokens = (Token(chosen, self.tokenizer.piece_bytes[chosen], logprob, tuple(top)),)
         text = handle.text.push(chosen)
         if handle.text.stopped or (wanted.constraint is not None and wanted.constraint.done):
@@ -337,8 +337,13 @@ SCORED: Final = 64  # positions whose logits are in memory at a time
 
 
 @torch.inference_mode()
-def score(model: Model, ids: Sequence[int], top: int = 0) -> tuple[list[float], list[tuple[tuple[int, float], ...]]]:
+def score(
+    model: Model, ids: Sequence[int], top: int = 0, size: int | None = None
+) -> tuple[list[float], list[tuple[tuple[int, float], ...]]]:
     """ln p of each id behind those before it, from the second on, and the `top` likeliest at each of these places.
+
+    Only the first `size` ids are among the likeliest, for rows of the model behind a tokenizer's last id stand for
+    nothing.
 
     RequestError: fewer than two ids, more than the model is made for, or ids that it does not have.
     """
@@ -355,7 +360,7 @@ def score(model: Model, ids: Sequence[int], top: int = 0) -> tuple[list[float], 
         logprobs = model.logits(hidden[first : first + SCORED]).float().log_softmax(-1)  # (n, V)
         targets = rows[0, first + 1 : first + 1 + len(logprobs)]
         found += logprobs.gather(1, targets[:, None])[:, 0].tolist()
-        values, best = logprobs.topk(top, -1)
+        values, best = logprobs[:, :size].topk(top, -1)
         likeliest += [
             tuple(zip(numbers, logs, strict=True)) for numbers, logs in zip(best.tolist(), values.tolist(), strict=True)
         ]

@@ -201,14 +201,14 @@ def _kept(highest: Tensor, total: Tensor, top_p: float) -> int:
 
 
 def logprob_of(
-    logits: Tensor, chosen: int, top: int, without: Tensor | None = None
+    logits: Tensor, chosen: int, top: int, size: int, without: Tensor | None = None
 ) -> tuple[float, list[tuple[int, float]]]:
-    """ln p of an id and the `top` likeliest ids with theirs, from logits (V,) of all rows."""
+    """ln p of an id and the `top` likeliest of `size` ids with theirs, from logits (V,) of all rows."""
     logprobs = logits.log_softmax(0)
     mine = float(logprobs[chosen])
     if not top:
         return mine, []
     if without is not None:
         logprobs[without] = -math.inf
-    values, ids = logprobs.topk(min(top, len(logprobs)))
+    values, ids = logprobs[:size].topk(min(top, size))
     return mine, list(zip(ids.tolist(), values.tolist(), strict=True))
