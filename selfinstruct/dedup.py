@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 
 from runkit.console import emit_json, printable, progress, say
-from runkit.errors import InputError, TooManyFailures
+from runkit.errors import InputError, TooManyFailures, UsageError
 from runkit.fields import Fault, fault_lines
 from runkit.files import atomic_write, sha256_file, write_bytes, write_json
 from runkit.planned import keep_apart
@@ -75,7 +75,7 @@ def dedup(call: DedupCall) -> None:
         note_usage(run, spent)
     if call.as_json:
         emit_json({**counts, **settings, **spent, "run": str(call.out)})
-    if counts["bad"] and not counts["read"]:
+    if not counts["read"]:
         raise InputError(f"There is no instruction in {', '.join(call.files)}; see {call.out / QUARANTINE}.")
     say(
         f"{counts['read']:,} read, {counts['kept']:,} kept, {counts['rejected']:,} rejected, {counts['bad']:,} bad; "
@@ -89,15 +89,18 @@ def dedup(call: DedupCall) -> None:
 
 def overlap(call: OverlapCall) -> None:
     """How near each item of `ours` comes to `theirs`."""
+    if call.out is not None:
+        keep_apart(call.out, [call.ours, call.theirs])
+        if call.out.is_dir():
+            raise UsageError(f"{call.out} is a folder; give --out a file.")
     novelty = Novelty(call.tokenizer, call.threshold)
-    texts: dict[str, str] = {}
-    for batch in _sound(find_items([call.theirs]), _BATCH):
-        novelty.add_all([(item.id, item.instruction) for item in batch])
-        for item in batch:
-            texts.setdefault(item.id, item.instruction)
+    others: list[Item] = []  # by number: sets of others may use an id twice
+    for batch in _sound(call.theirs, _BATCH):
+        novelty.add_all([(str(number), item.instruction) for number, item in enumerate(batch, len(others))])
+        others += batch
     found: list[tuple[Item, Nearest]] = []
     with progress("Comparing", None, "items", call.quiet) as advance:
-        for batch in _sound(find_items([call.ours]), _FAR_BATCH):
+        for batch in _sound(call.ours, _FAR_BATCH):
             found += zip(batch, novelty.nearest_all([item.instruction for item in batch]), strict=True)
             advance(len(batch))
     found.sort(key=lambda pair: (-pair[1].score, pair[0].id))
@@ -105,8 +108,8 @@ def overlap(call: OverlapCall) -> None:
         {
             "id": item.id,
             "instruction": item.instruction,
-            "nearest": near.id,
-            "nearest_instruction": texts.get(near.id or ""),
+            "nearest": others[int(near.id)].id if near.id is not None else None,
+            "nearest_instruction": others[int(near.id)].instruction if near.id is not None else None,
             "rouge_l": round(near.score, 4),
         }
         for item, near in found
@@ -132,7 +135,7 @@ def overlap(call: OverlapCall) -> None:
         say(f"{over:,} of {len(found):,} ({share:.1%}) are above {call.threshold:g} to one of {len(novelty):,}.")
         for row in rows[:_WORST]:
             said, other = (
-                " ".join(printable(str(row[key])).split())[:60] for key in ("instruction", "nearest_instruction")
+                " ".join(printable(str(row[key] or "–")).split())[:60] for key in ("instruction", "nearest_instruction")
             )
             say(f"  {row['rouge_l']:.2f}  {said}  |  {other}")
 
@@ -196,17 +199,19 @@ def _batches(found: Iterator[Item | Fault], faults: list[Fault], size: int) -> I
         yield batch
 
 
-def _sound(items: Items, size: int) -> Iterator[Sequence[Item]]:
-    """What could be read; the rest is told."""
+def _sound(path: str, size: int) -> Iterator[Sequence[Item]]:
+    """What could be read; the rest is told. InputError: nothing could."""
     faults: list[Fault] = []
     count = 0
-    for batch in _batches(items.read(), faults, size):
+    for batch in _batches(find_items([path]).read(), faults, size):
         count += len(batch)
         yield batch
+    said = ""
     if faults:
         first = faults[0]
-        where = f"{first.name}, line {first.line}" if first.line is not None else f"{first.name}, item {first.offset}"
-        said = f"{where}: {first.reason}: {first.detail}"
-        if not count:
-            raise InputError(f"There is no instruction in it: {said}.")
-        say(f"{len(faults):,} records left out, the first: {said}.")
+        where = f"line {first.line}" if first.line is not None else f"item {first.offset}"
+        said = f"{first.name}, {where}: {first.reason}: {first.detail}"
+    if not count:
+        raise InputError(f"There is no instruction in {path}{': ' if said else ''}{said}.")
+    if said:
+        say(f"{len(faults):,} records of {path} left out, the first: {said}.")

@@ -18,13 +18,12 @@ from runkit.console import emit_json, printable, say
 from runkit.errors import InputError, UsageError
 from runkit.fields import Fault
 from runkit.files import atomic_write, write_text
-from selfinstruct.items import find_items
+from selfinstruct.items import MORE, PLAIN, find_items
 from selfinstruct.layouts import LAYOUTS
 
 CARD: Final = "README.md"
 DATA: Final = "data/train.parquet"
-# Columns whose values are texts or numbers as they are; everything else goes into one column as JSON.
-_PLAIN: Final = ("id", "instruction", "input", "output", "category", "model", "topic", "nearest", "nearest_rouge_l")
+_KINDS: Final = {name: float if name == "nearest_rouge_l" else str for name in PLAIN}
 _SIZES: Final = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M")
 
 
@@ -86,11 +85,10 @@ def _parquet(call: ExportCall, records: list[dict[str, Any]]) -> int:
 
     rows = []
     for record in records:
-        more = {key: value for key, value in record.items() if key not in _PLAIN}
-        rows.append(
-            {name: record.get(name) for name in _PLAIN} | {"more": orjson.dumps(more).decode() if more else None}
-        )
-    schema = {name: pl.Float64 if name == "nearest_rouge_l" else pl.String for name in (*_PLAIN, "more")}
+        plain = {name: value for name, value in record.items() if type(value) is _KINDS.get(name)}
+        more = {name: value for name, value in record.items() if name not in plain}
+        rows.append({name: plain.get(name) for name in PLAIN} | {MORE: orjson.dumps(more).decode() if more else None})
+    schema = {name: pl.Float64 if name == "nearest_rouge_l" else pl.String for name in (*PLAIN, MORE)}
     with atomic_write(call.out / DATA) as file:
         pl.DataFrame(rows, schema=schema).write_parquet(file, compression="zstd")
     write_text(call.out / CARD, card(records, call.lang))

@@ -17,6 +17,13 @@ Records = st.fixed_dictionaries(
         "category": Texts,
         "nearest_rouge_l": st.floats(0, 1),
         "seed_ids": st.lists(Texts, max_size=2),
+        "system": Texts,
+        "more": Texts,
+        "extra": st.recursive(
+            st.none() | st.booleans() | st.integers(-(2**53), 2**53) | Texts,
+            lambda inner: st.lists(inner, max_size=2) | st.dictionaries(Texts, inner, max_size=2),
+            max_leaves=4,
+        ).filter(lambda value: value is not None),
     },
 )
 
@@ -25,7 +32,8 @@ Records = st.fixed_dictionaries(
 @pytest.mark.parametrize("system", ["", "你是助手"])
 @given(record=Records)
 def test_a_round_trip_loses_nothing(layout: str, system: str, record: dict[str, Any]) -> None:
-    assert ours(LAYOUTS[layout](record, system)) == record
+    head = {"system": system} if system and not record.get("system") else {}
+    assert ours(LAYOUTS[layout](record, system)) == record | head
 
 
 def test_what_others_write() -> None:
@@ -42,6 +50,11 @@ def test_what_others_write() -> None:
         "output": "答",
         "x": 1,
     }
+    with_system = {"instruction": "问", "input": "", "output": "答", "system": "助手"}
+    assert ours(with_system) == ours(
+        {"system": "助手", **told, "conversations": [{"from": "human", "value": "问"}, told["conversations"][1]]}
+    )
+    assert ours(with_system) == with_system
     seed = {"id": "s", "instruction": "问", "instances": [{"input": "料", "output": "答"}]}
     assert ours(seed) == {"instruction": "问", "input": "料", "output": "答", "id": "s"}
 
@@ -49,7 +62,14 @@ def test_what_others_write() -> None:
 def test_several_exchanges_come_back() -> None:
     turns = [{"role": role, "content": f"{role} {n}"} for n in range(2) for role in ("user", "assistant")]
     found = ours({"messages": [{"role": "system", "content": "助手"}, *turns], "id": "m"})
-    assert found == {"instruction": "user 0", "input": "", "output": "assistant 0", "id": "m", "messages": turns}
+    assert found == {
+        "instruction": "user 0",
+        "input": "",
+        "output": "assistant 0",
+        "id": "m",
+        "system": "助手",
+        "messages": turns,
+    }
     for layout, write in LAYOUTS.items():
         assert ours(write(found, "")) == found, layout
 
