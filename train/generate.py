@@ -308,7 +308,8 @@ class Engine:
     def _copy(self, source: int, target: int) -> None:
         if source != target:
             handle = self._rows[source]
-            self.decoding.move(source, target, handle.read + len(handle.ids))
+            if handle.read:  # else its row need not be there yet
+                self.decoding.move(source, target, handle.read + len(handle.ids))
             self._rows[target] = handle
 
 

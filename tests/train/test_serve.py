@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from runkit.page import Access, Limits
-from tests.train.serving import TOKEN, Served, served, service
+from tests.train.serving import TOKEN, Served, random_model, served, service
 from train.generate import Sampling, generate
 from train.pieces import Tokenizer
 from train.serve_replies import namer
@@ -302,6 +302,18 @@ def test_eight_at_once_share_the_steps(chat: Served) -> None:
     for thread in threads:
         thread.join(30)
     assert together == alone
+
+
+def test_long_prompts_that_end_while_others_wait_to_be_read(bpe: Tokenizer) -> None:
+    """More ids than are read in a step, and answers that are over with their first token."""
+    model = random_model(bpe.size, seq_len=1024)
+    prompts = [[5 + number] * (400 + number) for number in range(4)]
+    with served(service(bpe, model=model)) as running:
+        status, body = post(running, "/v1/completions", {"prompt": prompts, "max_tokens": 1, "temperature": 0})
+        assert status == 200
+        for prompt, choice in zip(prompts, body["choices"], strict=True):
+            alone = post(running, "/v1/completions", {"prompt": prompt, "max_tokens": 1, "temperature": 0})[1]
+            assert alone["choices"][0]["text"] == choice["text"]
 
 
 def test_a_model_of_no_numbers_fails_its_answers_alone(bpe: Tokenizer) -> None:
