@@ -40,6 +40,8 @@ class Desk:
     answered: int = 0
     answer_s: float = 5.0
     """How long an answer took, lately."""
+    fault: BaseException | None = None
+    """What broke the engine; nothing is answered after it."""
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _open: "set[Answers]" = field(default_factory=set)
@@ -51,6 +53,9 @@ class Desk:
             try:
                 self.engine.run(self._stop)
             except BaseException as error:
+                self.fault = error
+                for answers in list(self._open):
+                    answers.wake()
                 failed(error)
 
         self._thread = threading.Thread(target=work, name="engine", daemon=True)
@@ -80,6 +85,8 @@ class Desk:
     def take(self, answers: "Answers", count: int) -> None:
         """HttpError: too many at once, or too many now."""
         self.check(count)
+        if self.fault is not None:
+            raise _broken()
         most = self.engine.slots + self.max_queue
         if self.taken + count > most:
             rounds = -(-(self.taken + count - most) // self.engine.slots)
@@ -145,6 +152,8 @@ class Answers:
         while self._left:
             await self._some.wait()
             self._some.clear()
+            if self._desk.fault is not None and not self._pieces:
+                raise _broken()
             while self._pieces:
                 number, piece = self._pieces.popleft()
                 if piece.finish is not None:
@@ -152,14 +161,22 @@ class Answers:
                 _raise(piece)
                 yield number, piece
 
+    def wake(self) -> None:
+        """Something came; from any thread."""
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
+            self._loop.call_soon_threadsafe(self._some.set)
+
     def _receiver(self, number: int) -> Callable[[Piece], None]:
         def receive(piece: Piece) -> None:
             self._pieces.append((number, piece))
             if self._live or piece.finish is not None:
-                with suppress(RuntimeError):  # the loop is closed: nobody waits
-                    self._loop.call_soon_threadsafe(self._some.set)
+                self.wake()
 
         return receive
+
+
+def _broken() -> HttpError:
+    return HttpError(503, "The engine broke; the server's terminal says where.", code="model_failed")
 
 
 def _raise(piece: Piece) -> None:

@@ -48,7 +48,7 @@ class Service:
     plain_prompt: PlainPrompt
     desk: Desk
     created: int
-    beside: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "beside"))
+    beside: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, "beside"))
     _maker: JsonMaker | None = None
 
     @property

@@ -339,6 +339,20 @@ def test_an_engine_that_ends_gives_answers_up(bpe: Tokenizer) -> None:
                 pass
 
 
+def test_an_engine_that_breaks_leaves_nobody_waiting(bpe: Tokenizer) -> None:
+    """A bug in the engine ends it; who waits is told, and who comes later, too."""
+    poor = service(bpe)
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    with pytest.raises(AssertionError), served(poor) as running:  # `served` has seen the bug
+        poor.desk.engine._choose = broken  # type: ignore[method-assign]
+        for _ in range(2):
+            status, body = post(running, "/v1/completions", {"prompt": "你"})
+            assert status == 503 and "engine broke" in body["error"]["message"]
+
+
 def _other_engine(running: Served) -> Any:
     from train.generate import Engine
 
