@@ -78,7 +78,7 @@ def ours(record: Record) -> dict[str, Any]:
     given = record.get("input")
     given = given if isinstance(given, str) and given and whole.endswith("\n" + given) else ""
     instruction = whole[: -len(given) - 1] if given else whole
-    found = {"instruction": instruction, "input": given, "output": output, **_rest(record), **head}
+    found: dict[str, Any] = {"instruction": instruction, "input": given, "output": output, **_rest(record), **head}
     if len(spoken) > 2:
         found["messages"] = [{"role": role, "content": text} for role, text in spoken]
     return found
