@@ -95,7 +95,7 @@ def test_what_is_rejected_has_its_reasons(whole: Path) -> None:
 def test_kinds_are_balanced(lesson: School, whole: Path) -> None:
     counts = Counter(item["category"] for item in rows(whole))
     assert set(counts) == set(BY_KEY)
-    assert max(counts.values()) - min(counts.values()) <= 8  # two requests' worth
+    assert all(count == pytest.approx(N / 12, abs=8) for count in counts.values()), counts  # two requests' worth
     weights = lesson.run(lesson.folder / "weights", 120, "-s", "kinds={math: 3, chat: 1}")
     assert Counter(item["category"] for item in rows(weights)) == pytest.approx({"math": 90, "chat": 30}, abs=4)
 
