@@ -49,7 +49,7 @@ class _Layer:
     down: Matrix
 
 
-def _layer(weights: Mapping[str, Tensor], number: int) -> _Layer:
+def _layer(weights: Mapping[str, Tensor], number: int, pack: bool) -> _Layer:
     def all_of(*names: str) -> list[Tensor]:
         found = [weights.get(f"model.layers.{number}.{name}") for name in names]
         return [weight for weight in found if weight is not None]
@@ -57,34 +57,37 @@ def _layer(weights: Mapping[str, Tensor], number: int) -> _Layer:
     def norm(name: str) -> Tensor:
         return all_of(name)[0].detach()
 
+    def matrix(*names: str, biases: Sequence[str] = ()) -> Matrix:
+        return Matrix(all_of(*names), all_of(*biases), pack=pack)
+
     queries = [f"self_attn.{letter}_proj" for letter in "qkv"]
     normed = bool(all_of("self_attn.q_norm.weight"))
     return _Layer(
         attention_norm=norm("input_layernorm.weight"),
-        qkv=Matrix(all_of(*(name + ".weight" for name in queries)), all_of(*(name + ".bias" for name in queries))),
+        qkv=matrix(*(name + ".weight" for name in queries), biases=[name + ".bias" for name in queries]),
         q_norm=norm("self_attn.q_norm.weight") if normed else None,
         k_norm=norm("self_attn.k_norm.weight") if normed else None,
-        out=Matrix(all_of("self_attn.o_proj.weight")),
+        out=matrix("self_attn.o_proj.weight"),
         mlp_norm=norm("post_attention_layernorm.weight"),
-        gate_up=Matrix(all_of("mlp.gate_proj.weight", "mlp.up_proj.weight")),
-        down=Matrix(all_of("mlp.down_proj.weight")),
+        gate_up=matrix("mlp.gate_proj.weight", "mlp.up_proj.weight"),
+        down=matrix("mlp.down_proj.weight"),
     )
 
 
 class Decoding:
-    """The joined weights, and a cache of `rows` texts of at most `seq_len` positions that grows as it is used."""
+    """The joined weights, and a cache for texts of at most `seq_len` positions that grows as it is used."""
 
-    def __init__(self, model: Model, rows: int, seq_len: int) -> None:
+    def __init__(self, model: Model, seq_len: int, pack: bool = True) -> None:
         config = model.config
-        self.config, self.rows, self.seq_len = config, rows, seq_len
+        self.config, self.seq_len = config, seq_len
         self.heads, self.key_heads, self.width = config.heads, config.key_heads, config.head_width
         weights: dict[str, Tensor] = dict(model.named_parameters())
         assert not any("lora" in name for name in weights), "adapters must be merged into the weights"
         self.embedding = model.model.embed_tokens.weight.detach()
         self.norm = model.model.norm.weight.detach()
-        self.layers = [_layer(weights, number) for number in range(config.layers)]
+        self.layers = [_layer(weights, number, pack) for number in range(config.layers)]
         # Looking up ids in a transposed embedding would be slow, so a tied one is there twice.
-        self.head = Matrix([model.lm_head.weight], share=not config.tied)
+        self.head = Matrix([model.lm_head.weight], share=not config.tied, pack=pack)
         self.device, self.dtype = self.embedding.device, self.embedding.dtype
         self.slopes = model.slopes if config.position == "alibi" else None
         self.frequencies = model.frequencies if config.position == "rope" else None
@@ -174,7 +177,7 @@ class Decoding:
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
         """RMSNorm. On a CPU PyTorch makes seven passes of it, 37 µs for one row, and these two take 14."""
-        if len(x) == 1 and x.device.type == "cpu":
+        if len(x) == 1 and x.device.type == "cpu" and x.dtype == torch.float32:
             mean = torch.dot(x[0], x[0]).item() / x.shape[1]
             return (x * weight).mul_((mean + self.config.norm_eps) ** -0.5)
         return functional.rms_norm(x, weight.shape, weight, self.config.norm_eps)

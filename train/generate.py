@@ -105,14 +105,17 @@ class Engine:
     """Continuous batching. `step` and `run` belong to one thread, all else to any.
 
     At most `slots` answers are made at a time, the others wait in order. `seq_len`: prompt and answer together; unset:
-    what the model is made for. InputError: the model has fewer rows than the tokenizer ids.
+    what the model is made for. `pack`: whether the weights may be there twice for speed. The model goes on working, but
+    its weights lie otherwise in memory: do not train it any more. InputError: it has fewer rows than the tokenizer ids.
     """
 
-    def __init__(self, model: Model, tokenizer: Tokenizer, *, slots: int = 8, seq_len: int | None = None) -> None:
+    def __init__(
+        self, model: Model, tokenizer: Tokenizer, *, slots: int = 8, seq_len: int | None = None, pack: bool = True
+    ) -> None:
         check_vocab(model, tokenizer)
         self.tokenizer, self.slots = tokenizer, slots
         self.seq_len = min(seq_len or model.config.seq_len, model.config.seq_len)
-        self.decoding = Decoding(model, slots, self.seq_len)
+        self.decoding = Decoding(model, self.seq_len, pack)
         self.vocab = model.config.vocab
         holes = [number for number in range(tokenizer.size) if not tokenizer.piece(number)]
         self.without = torch.tensor(holes) if holes else None

@@ -4,8 +4,8 @@ In: x (N, in). Out: x Wᵀ (N, out). On a CPU a product with one row is bound by
 memory decides. Measured with the matrices of SmolLM2-135M in fp32, one core, milliseconds of CPU for a token of all:
 one row 71 as torch's linear has them, 56 transposed; eight rows 177, 116 transposed, 87 in oneDNN's blocks. So the
 transposed one is kept, the model's own weights become views of it, and a packed copy is made when there are several
-rows for the first time. Price: that copy, as large as the matrix. On a GPU, and in other number types, the matrix stays
-as it is.
+rows for the first time. Price: that copy, as large as the matrix, unless it is forgone. On a GPU, and in other number
+types, the matrix stays as it is.
 """
 
 from collections.abc import Sequence
@@ -20,11 +20,17 @@ PACKED_FOR: Final = 32  # rows that oneDNN chooses its blocks for; 8 gives the s
 class Matrix:
     """Several matrices (out_i, in) joined to one (out, in)."""
 
-    def __init__(self, weights: Sequence[Tensor], biases: Sequence[Tensor] = (), share: bool = True) -> None:
-        """With `share`, the parameters become views of the joined matrix, so that it takes no memory of its own."""
+    def __init__(
+        self, weights: Sequence[Tensor], biases: Sequence[Tensor] = (), *, share: bool = True, pack: bool = True
+    ) -> None:
+        """With `share`, the parameters become views of the joined matrix, so that it takes no memory of its own.
+
+        `pack`: a copy for several rows may be made.
+        """
         first = weights[0]
         self.bias = torch.cat([bias.detach() for bias in biases]) if biases else None
         self.few = first.device.type == "cpu" and first.dtype == torch.float32
+        self.packs = pack and self.few and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         joined = torch.cat([weight.detach() for weight in weights]) if len(weights) > 1 else first.detach()
         self.turned = joined.t().contiguous() if self.few else joined.t()  # (in, out)
         self.packed: Any = None
@@ -36,13 +42,13 @@ class Matrix:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(N, in) to (N, out)."""
-        if self.few and len(x) > 1:
+        if self.packs and len(x) > 1:
             return self._packed(x)
         return x @ self.turned if self.bias is None else torch.addmm(self.bias, x, self.turned)
 
     def added(self, base: Tensor, x: Tensor) -> Tensor:
         """base (N, out) + x Wᵀ."""
-        if self.few and len(x) > 1:
+        if self.packs and len(x) > 1:
             return self._packed(x).add_(base)
         return torch.addmm(base, x, self.turned)
 
