@@ -4,24 +4,28 @@
                           [--questions 3] [--subjects S]... [--json]
 
 MODEL is a Hugging Face folder with a tokenizer. One server, started as a user starts it; requests are streamed over
-loopback by plain sockets. Each round measures one request, then `--clients` at once, then a bare forward of the same
-prompt in this process, so that all see the same machine; ratios are taken within a round, and their median is told.
-Time to first token is that of one request. The harness asks C-Eval's questions through local-completions (echo,
-log-probabilities) and is compared with `train eval mcq` in this process; without .venv-peers this part is skipped.
+loopback by plain sockets. Each round measures one request, then `--clients` at once, then the first token of one and
+a bare forward of the same prompt in this process, so that all see the same machine; ratios are taken within a round,
+and their median is told, in wall seconds and in CPU seconds of the server, which say more where other work is going on
+(with one thread: two that wait for each other burn CPU seconds). The harness asks C-Eval's questions through
+local-completions (echo, log-probabilities) and is compared with `train eval mcq` in this process; without .venv-peers,
+and with --questions 0, this part is skipped.
 """
 
 import argparse
 import http.client
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).parent.parent
@@ -60,6 +64,19 @@ def ask(url: str, ids: list[int], tokens: int) -> dict:
     return {"first": first, "seconds": time.perf_counter() - began, "tokens": count}
 
 
+def cpu_seconds(pid: int) -> float:
+    """What a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def spent(pid: int, work: Callable[[], Any]) -> tuple[Any, float]:
+    """What `work` finds, and the CPU seconds that the server takes for it."""
+    before = cpu_seconds(pid)
+    found = work()
+    return found, cpu_seconds(pid) - before
+
+
 def at_once(url: str, prompts: list[list[int]], tokens: int) -> float:
     """Tokens a second of all requests together."""
     found: list[dict] = []
@@ -72,7 +89,7 @@ def at_once(url: str, prompts: list[list[int]], tokens: int) -> float:
     return sum(one["tokens"] for one in found) / (time.perf_counter() - began)
 
 
-def measure(call: argparse.Namespace, url: str) -> dict:
+def measure(call: argparse.Namespace, url: str, pid: int) -> dict:
     import torch
 
     from train.measuring import load_measured
@@ -85,23 +102,28 @@ def measure(call: argparse.Namespace, url: str) -> dict:
     ask(url, prompts[0], 4)
     rows = []
     for _ in range(call.rounds):
-        one = ask(url, prompts[0], call.tokens)
-        first = min(ask(url, prompts[0], 1)["first"] for _ in range(3))
-        many = at_once(url, prompts, call.tokens)
-        bare = min(_forward(torch, model, prompts[0]) for _ in range(3))
+        one, one_cpu = spent(pid, lambda: ask(url, prompts[0], call.tokens))
+        many, many_cpu = spent(pid, lambda: at_once(url, prompts, call.tokens))
+        firsts = [spent(pid, lambda: ask(url, prompts[0], 1)["first"]) for _ in range(3)]
+        bares = [_forward(torch, model, prompts[0]) for _ in range(3)]
+        first, first_cpu = (min(one) for one in zip(*firsts, strict=True))
+        bare, bare_cpu = (min(one) for one in zip(*bares, strict=True))
         alone = one["tokens"] / one["seconds"]
-        rows.append({"alone": alone, "many": many, "gain": many / alone, "first": first, "first_ratio": first / bare})
-        print(f"round {len(rows)}: {rows[-1]}", file=sys.stderr)
+        row = {"alone": alone, "many": many, "gain": many / alone, "first": first, "first_ratio": first / bare}
+        row["gain_cpu"] = call.clients * one_cpu / many_cpu  # every answer has as many tokens
+        row["first_ratio_cpu"] = first_cpu / bare_cpu
+        rows.append(row)
+        print(f"round {len(rows)}: {row}", file=sys.stderr)
     return {name: statistics.median(row[name] for row in rows) for name in rows[0]}
 
 
-def _forward(torch, model, ids: list[int]) -> float:
-    """Seconds of one pass over the prompt, to the logits behind it."""
+def _forward(torch, model, ids: list[int]) -> tuple[float, float]:
+    """Wall and CPU seconds of one pass over the prompt, to the logits behind it."""
     row = torch.tensor([ids])
     with torch.inference_mode():
-        began = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.process_time()
         model.logits(model.hidden(row)[0, -1])
-        return time.perf_counter() - began
+        return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def harness(call: argparse.Namespace, told: dict) -> dict:
@@ -143,8 +165,8 @@ def main() -> None:
     call = parser.parse_args()
     call.model = call.model.resolve()
     with server(call) as told:
-        figures = measure(call, told["url"])
-        if PEERS.exists() and call.folder.is_dir():
+        figures = measure(call, told["url"], told["pid"])
+        if call.questions and PEERS.exists() and call.folder.is_dir():
             figures |= harness(call, told)
         else:
             print("skipped: the harness, for .venv-peers or the questions are missing", file=sys.stderr)
@@ -152,8 +174,14 @@ def main() -> None:
         print(json.dumps(figures))
         return
     print(f"alone        {figures['alone']:.1f} tokens/s, first token after {1000 * figures['first']:.0f} ms,")
-    print(f"             {figures['first_ratio']:.2f} times a bare forward of the {call.prompt} tokens (asked: 1.2)")
-    print(f"{call.clients} at once   {figures['many']:.1f} tokens/s, {figures['gain']:.2f} times one (asked: 3)")
+    print(
+        f"             {figures['first_ratio']:.2f} times a bare forward of the {call.prompt} tokens (asked: 1.2), "
+        f"{figures['first_ratio_cpu']:.2f} in CPU seconds"
+    )
+    print(
+        f"{call.clients} at once   {figures['many']:.1f} tokens/s, {figures['gain']:.2f} times one (asked: 3), "
+        f"{figures['gain_cpu']:.2f} in CPU seconds"
+    )
     if "questions" in figures:
         print(f"harness      {figures['same_choice']} of {figures['questions']} choices as `train eval mcq`'s,")
         print(f"             log-probabilities differ by {figures['largest_difference']:.1e} at most")
