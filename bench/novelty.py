@@ -30,6 +30,7 @@ PEERS = ROOT / ".venv-peers" / "bin" / "python"
 LIMIT = 0.7
 BATCH = 8192
 NEAR = (0.6, 0.8)  # F1 of the pairs that count as close to the border
+ASKED = 10_000  # of them are asked of our library
 LOOPED = 40  # texts whose comparison with all before them is timed for the peers
 
 
@@ -197,16 +198,18 @@ def english_exact(texts: list[str], size: int, folder: Path, seed: int) -> dict 
         "pairs_near": len(pairs),
         "pairs_on_the_border": sum(exact),
         "of_them_rounded_up": rounded,
-        "scores_different": unlike + pairs_that_differ(texts, pairs, scores),
+        "scores_different": unlike,
+        "of_part_told_otherwise": pairs_that_differ(texts, pairs, scores),
     }
 
 
 def pairs_that_differ(texts: list[str], pairs: list[tuple[int, int]], scores: list[float]) -> int:
-    """Pairs whose F1 we say otherwise, each asked of a set of one."""
+    """Pairs whose F1 we say otherwise, each asked of a set of one; of many a part."""
     from selfinstruct.novelty import Novelty
 
     wrong = 0
-    for (i, j), score in zip(pairs, scores, strict=True):
+    every = max(1, len(pairs) // ASKED)
+    for (i, j), score in zip(pairs[::every], scores[::every], strict=True):
         novelty = Novelty()
         novelty.add("", texts[j])
         wrong += abs(novelty.nearest(texts[i]).score - score) > 1e-9
@@ -221,7 +224,7 @@ def chinese_exact(texts: list[str]) -> dict:
     ours, _ = judged(texts)
     signs, kept = coded(texts), []
     different = scores_different = 0
-    for text, own, one in zip(texts, signs, ours, strict=True):
+    for own, one in zip(signs, ours, strict=True):
         if not own:  # rapidfuzz calls two empty strings equal
             continue
         row = process.cdist([own], kept, scorer=Indel.normalized_similarity, dtype=np.float64)[0] if kept else []
@@ -231,7 +234,6 @@ def chinese_exact(texts: list[str]) -> dict:
         scores_different += one.over and abs(one.score - best) > 1e-9
         if not over:
             kept.append(own)
-        assert text is not None
     return {"items": len(texts), "kept": len(kept), "different": different, "scores_different": scores_different}
 
 

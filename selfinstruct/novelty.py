@@ -88,7 +88,7 @@ class Novelty:
         self._bare_count = 0
         # Lists of texts: a row for each bucket of lengths, then for each token; what stands in them lies in one array.
         self._lists, self._end = np.zeros((BUCKETS, 3), np.int64), 0
-        self._folds = np.zeros(0, np.uint64)
+        self._lefts, self._rights = np.zeros(0, np.uint64), np.zeros(0, np.uint64)
         self._entries, self._sizes = np.zeros(0, np.int32), np.zeros(0, np.int32)
         self._signatures = np.zeros((0, 4), np.uint64)
         self._offsets = np.zeros(1, np.int64)
@@ -131,7 +131,7 @@ class Novelty:
         lengths = np.diff(ends)
         self._make_room(lengths, keys if mode & STORE else keys[:0])
         pool = (
-            *(self._lists, self._folds, self._entries, self._sizes),
+            *(self._lists, self._lefts, self._rights, self._entries, self._sizes),
             *(self._signatures, self._offsets, self._tokens, self._met),
         )
         scratch = (self._seen, self._slot, self._masks, self._carries, self._pops)
@@ -200,12 +200,13 @@ class Novelty:
             self._tokens = _grown(self._tokens, end, (max(end + total, 3 * end // 2, 16 * _FIRST_ROOM),))
         found, rooms = crowded(keys, self._lists, self._wanted)
         needed = self._end + int(rooms.sum())
-        if needed > len(self._folds):
+        if needed > len(self._lefts):
             shape = (max(needed, 3 * self._end // 2, 16 * _FIRST_ROOM),)
-            self._folds, self._entries, self._sizes = (
-                _grown(array, self._end, shape) for array in (self._folds, self._entries, self._sizes)
+            self._lefts, self._rights, self._entries, self._sizes = (
+                _grown(array, self._end, shape) for array in (self._lefts, self._rights, self._entries, self._sizes)
             )
-        self._end = move(found, rooms, self._end, self._lists, self._folds, self._entries, self._sizes)
+        rows = (self._lefts, self._rights, self._entries, self._sizes)
+        self._end = move(found, rooms, self._end, self._lists, *rows)
 
 
 def _grown(array: NDArray[Any], used: int, shape: tuple[int, ...]) -> NDArray[Any]:

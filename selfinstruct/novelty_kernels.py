@@ -5,10 +5,10 @@ exact. Whether any is too near: LCS > p·(m + n) / 2q needs a text of n tokens t
 in common among their rarest few (a prefix filter), and only the lists of texts that these tokens have are read. The
 nearest of all, however far: lists by length, the text's own length first. On both ways a signature of 256 bits rules
 most out: bit h(token, how often it came before) is set, a bit that two signatures do not share is a token that one
-text has and the other has not, and other bits are other tokens, so m + n − 2·LCS ≥ popcount(a xor b); first of the 64
-bits that the four words make when they are laid over each other, then of all 256. What passes is computed by the
-bit-parallel recurrence of Hyyrö (2004), 64 tokens a step. Price: 1 ns an entry of a list that is read, 0.1 µs for each
-computed LCS; 100 bytes a text.
+text has and the other has not, and other bits are other tokens, so m + n − 2·LCS ≥ popcount(a xor b); first of the
+128 bits that stand in the lists, where two words are laid over each other, then of all 256. What passes is computed by
+the bit-parallel recurrence of Hyyrö (2004), 64 tokens a step. Price: 2 ns an entry of a list that is read, 0.1 µs for
+each computed LCS; 40 bytes a text and 48 for each list it stands in.
 """
 
 import numpy as np
@@ -85,11 +85,12 @@ def crowded(keys, lists, wanted):
 
 
 @njit(cache=True)
-def move(found, rooms, end, lists, folds, entries, sizes):
+def move(found, rooms, end, lists, lefts, rights, entries, sizes):
     """Give lists more room, from `end` on; returns the new end. What they leave behind is not used again."""
     for key, room in zip(found, rooms):  # noqa: B905
         old, fill = lists[key, START], lists[key, FILL]
-        folds[end : end + fill] = folds[old : old + fill]
+        lefts[end : end + fill] = lefts[old : old + fill]
+        rights[end : end + fill] = rights[old : old + fill]
         entries[end : end + fill] = entries[old : old + fill]
         sizes[end : end + fill] = sizes[old : old + fill]
         lists[key, START], lists[key, ROOM] = end, room
@@ -115,7 +116,6 @@ def sign(tokens, seen, words):
         words[bit >> np.uint64(6)] |= np.uint64(1) << (bit & np.uint64(63))
     for token in tokens:
         seen[token] = 0
-    return words[0] | words[1] | words[2] | words[3]
 
 
 @njit(cache=True)
@@ -181,10 +181,10 @@ def lcs(tokens, slot, masks, other, carries):
 
 
 @njit(cache=True)
-def _apart(folds, folded, pops):
-    """Write into `pops` how many bits each of `folds` does not share. It vectorises, as `_fewest` does."""
-    for place in range(len(folds)):
-        pops[place] = popcount(folds[place] ^ folded)
+def _apart(lefts, rights, left, right, pops):
+    """Write into `pops` how many bits each entry does not share. It vectorises, as `_fewest` does."""
+    for place in range(len(lefts)):
+        pops[place] = popcount(lefts[place] ^ left) + popcount(rights[place] ^ right)
 
 
 @njit(cache=True)
@@ -198,7 +198,7 @@ def _fewest(pops):
 @njit(cache=True)
 def _common(tokens, n, entry, most, words, pool, slot, masks, carries):
     """Common tokens of a text and an entry of n tokens; -1 if more than `most` are not common."""
-    signatures, offsets, stored = pool[4], pool[5], pool[6]
+    signatures, offsets, stored = pool[5], pool[6], pool[7]
     if abs(len(tokens) - n) > most:
         return np.int64(-1)
     apart = np.int64(0)
@@ -210,18 +210,20 @@ def _common(tokens, n, entry, most, words, pool, slot, masks, carries):
 
 
 @njit(cache=True)
-def _passed(folds, sizes, folded, bound, p, q):
+def _passed(lefts, rights, sizes, left, right, bound, p, q):
     """How many entries come before the first one that may be too near. Alone, for it is where the time goes."""
-    for place in range(len(folds)):
-        if q * np.int64(popcount(folds[place] ^ folded)) <= bound + (q - p) * np.int64(sizes[place]):
+    for place in range(len(lefts)):
+        apart = np.int64(popcount(lefts[place] ^ left) + popcount(rights[place] ^ right))
+        if q * apart <= bound + (q - p) * np.int64(sizes[place]):
             return place
-    return len(folds)
+    return len(lefts)
 
 
 @njit(cache=True)
-def too_near(tokens, words, folded, keys, turn, p, q, pool, slot, masks, carries):
+def too_near(tokens, words, keys, turn, p, q, pool, slot, masks, carries):
     """Of the entries with 2q·LCS > p·(m + n) the nearest, the earliest of equals: (entry, common tokens) or (-1, 0)."""
-    lists, folds, entries, sizes, met = pool[0], pool[1], pool[2], pool[3], pool[7]
+    lists, lefts, rights, entries, sizes, met = pool[0], pool[1], pool[2], pool[3], pool[4], pool[8]
+    left, right = words[0] | words[1], words[2] | words[3]
     m = np.int64(len(tokens))
     best, best_common, best_n = np.int64(-1), np.int64(0), np.int64(1)
     bound, matched = (q - p) * m - 1, False
@@ -229,7 +231,8 @@ def too_near(tokens, words, folded, keys, turn, p, q, pool, slot, masks, carries
         begin, end = lists[key, START], lists[key, START] + lists[key, FILL]
         place = begin - 1
         while True:
-            place += 1 + _passed(folds[place + 1 : end], sizes[place + 1 : end], folded, bound, p, q)
+            rest = slice(place + 1, end)
+            place += 1 + _passed(lefts[rest], rights[rest], sizes[rest], left, right, bound, p, q)
             if place >= end:
                 break
             entry, n = np.int64(entries[place]), np.int64(sizes[place])
@@ -250,9 +253,10 @@ def too_near(tokens, words, folded, keys, turn, p, q, pool, slot, masks, carries
 
 
 @njit(cache=True)
-def nearest_of_all(tokens, words, folded, pool, slot, masks, carries, pops):
+def nearest_of_all(tokens, words, pool, slot, masks, carries, pops):
     """The nearest entry, the earliest of equals, and their common tokens; (-1, 0) if nothing is common."""
-    lists, folds, entries, sizes = pool[0], pool[1], pool[2], pool[3]
+    lists, lefts, rights, entries, sizes = pool[0], pool[1], pool[2], pool[3], pool[4]
+    left, right = words[0] | words[1], words[2] | words[3]
     m = np.int64(len(tokens))
     if m <= 64:
         match(tokens, slot, masks)
@@ -266,12 +270,12 @@ def nearest_of_all(tokens, words, folded, pool, slot, masks, carries, pops):
         begin, end = lists[bucket, START], lists[bucket, START] + lists[bucket, FILL]
         for first in range(begin, end, CHUNK):
             last = min(end, first + CHUNK)
-            limit = np.int64(64)
+            limit = np.int64(128)
             if bucket < EXACT:
                 limit = _most(m, np.int64(bucket), best, best_common, best_n)
                 if limit < abs(m - bucket):
                     break
-            _apart(folds[first:last], folded, pops)
+            _apart(lefts[first:last], rights[first:last], left, right, pops)
             for group in range(0, last - first, _GROUP):
                 behind = min(group + _GROUP, last - first)
                 if np.int64(_fewest(pops[group:behind])) > limit:
@@ -309,16 +313,17 @@ def _nearer(m, n, entry, common, best, best_common, best_n):
 
 
 @njit(cache=True)
-def append(tokens, words, folded, keys, entry, pool):
+def append(tokens, words, keys, entry, pool):
     """Store a text; its lists and the arrays have room."""
-    lists, folds, entries, sizes, signatures, offsets, stored, _ = pool
+    lists, lefts, rights, entries, sizes, signatures, offsets, stored, _ = pool
     end = offsets[entry]
     stored[end : end + len(tokens)] = tokens
     offsets[entry + 1] = end + len(tokens)
     signatures[entry] = words
     for key in keys:
         place = lists[key, START] + lists[key, FILL]
-        folds[place], entries[place], sizes[place] = folded, entry, len(tokens)
+        lefts[place], rights[place] = words[0] | words[1], words[2] | words[3]
+        entries[place], sizes[place] = entry, len(tokens)
         lists[key, FILL] += 1
 
 
@@ -329,8 +334,8 @@ def judge(batch, ends, keys, key_ends, mode, turn, p, q, count, pool, seen, slot
     `mode` is a sum: LOOK for what is too near, LOOK_FAR for the nearest of all where none is, STORE what is not too
     near. Returns for each text the nearest entry (-1: nothing in common, or not asked for), their common tokens, and
     where it was stored (-1: it was not). A text without tokens gets -1 three times. Texts count their turns from `turn`
-    on. `pool`: the table of lists (keys, 3), the lists' folded signatures, entries and their lengths, whole signatures
-    (entries, 4), texts' first tokens (entries + 1), tokens, in which turn an entry was met last (entries).
+    on. `pool`: the table of lists (keys, 3), in the lists both halves of folded signatures, entries and their lengths;
+    whole signatures (entries, 4), texts' first tokens (entries + 1), tokens, in which turn an entry was met last.
     """
     texts = len(ends) - 1
     nearest, commons, stored_at = np.full(texts, -1, np.int64), np.zeros(texts, np.int64), np.full(texts, -1, np.int64)
@@ -339,16 +344,16 @@ def judge(batch, ends, keys, key_ends, mode, turn, p, q, count, pool, seen, slot
         tokens, own = batch[ends[text] : ends[text + 1]], keys[key_ends[text] : key_ends[text + 1]]
         if len(tokens) == 0:
             continue
-        folded = sign(tokens, seen, words)
+        sign(tokens, seen, words)
         entry, common, over = np.int64(-1), np.int64(0), False
         if mode & LOOK:
-            entry, common = too_near(tokens, words, folded, own, turn + text, p, q, pool, slot, masks, carries)
+            entry, common = too_near(tokens, words, own, turn + text, p, q, pool, slot, masks, carries)
             over = entry >= 0
         if mode & LOOK_FAR and not over:
-            entry, common = nearest_of_all(tokens, words, folded, pool, slot, masks, carries, pops)
+            entry, common = nearest_of_all(tokens, words, pool, slot, masks, carries, pops)
         nearest[text], commons[text] = entry, common
         if mode & STORE and not over:
-            append(tokens, words, folded, own, count, pool)
+            append(tokens, words, own, count, pool)
             stored_at[text] = count
             count += 1
     return nearest, commons, stored_at
