@@ -3,6 +3,11 @@
 In: prompts as ids, each with its own `Sampling`. Out: pieces of text as they become certain, to a callback. Requests
 join and leave between two tokens, and a long prompt is read in parts, so that those that are being answered go on
 meanwhile. A request's tokens do not depend on what else is computed, as far as rounding allows.
+
+Price, with SmolLM2-135M in fp32 (538 MB): 113 MB for its tied embedding in another order, 439 MB for a copy of the
+weights laid out for several rows, made with the first prompt, and 46 KB of keys and values for each position of the
+cache, whose rows are all as long as the longest text in it (94 MB for two texts of 1,000 tokens; 3 GB at most with 8
+slots and the model's 8,192 positions). It is given back when nothing is left to do.
 """
 
 import threading

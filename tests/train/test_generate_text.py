@@ -81,7 +81,7 @@ def test_real_tokenizers_too(spm: Tokenizer, bpe: Tokenizer, data: st.DataObject
     st.lists(st.text("ab 中c", min_size=1, max_size=4), min_size=1, max_size=3),
     st.randoms(),
 )
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_stop_strings_wherever_tokens_end(text: str, stop: list[str], chance: object) -> None:
     """Any way of cutting the text into tokens gives the text before the first stop string."""
     longer = {b"ab": 259, b"abc": 260, b"bc": 261}
