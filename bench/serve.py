@@ -1,6 +1,6 @@
 """How fast is `train serve` through HTTP, alone and with eight at once, and does lm-evaluation-harness find the same?
 
-    python bench/serve.py MODEL [--tokens 64] [--prompt 256] [--clients 8] [--rounds 3] [--threads 2]
+    python bench/serve.py MODEL [--tokens 64] [--prompt 64] [--clients 8] [--rounds 3] [--threads 2]
                           [--questions 3] [--subjects S]... [--json]
 
 MODEL is a Hugging Face folder with a tokenizer. One server, started as a user starts it; requests are streamed over
@@ -154,7 +154,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("--tokens", type=int, default=64, help="of each answer")
-    parser.add_argument("--prompt", type=int, default=256, help="tokens of each prompt")
+    parser.add_argument("--prompt", type=int, default=64, help="tokens of each prompt")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
