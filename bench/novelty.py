@@ -36,7 +36,7 @@ LOOPED = 40  # texts whose comparison with all before them is timed for the peer
 
 def instructions(*files: Path) -> list[str]:
     from runkit.fields import Fault
-    from selfinstruct.items import find_items
+    from runkit.instructions import find_items
 
     found = find_items([str(file) for file in files]).read()
     return [one.instruction for one in found if not isinstance(one, Fault)]

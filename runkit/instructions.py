@@ -18,15 +18,23 @@ from runkit.errors import InputError
 from runkit.fields import Fault, Fields, read_fields, reading
 from runkit.files import sha256_file
 from runkit.inputs import Found, Plan, plan
-from runkit.jsonl import JsonLineError
+from runkit.jsonl import UTF8_BOM, JsonLineError
 from runkit.layouts import TEXTS, is_ours, ours
 from runkit.planned import manifest_inputs
 from runkit.records import id_of_text
+from runkit.source import Source
+from runkit.streams import StreamError, head_of, starts_member, whole
 
 INSTRUCTIONS: Final = "instructions.jsonl"
+# Columns of parquet whose values are texts or numbers as they are; everything else goes into one more as JSON.
+PLAIN: Final = ("id", "instruction", "input", "output", "category", "model", "topic", "nearest", "nearest_rouge_l")
+MORE: Final = "more"
+_PACKED: Final = {*PLAIN, MORE}
 _REFUSED: Final = MappingProxyType(
     dict.fromkeys(("warc", "html", "mediawiki", "text"), "no instruction set: give JSON lines, a JSON array or parquet")
 )
+_HEAD_BYTES: Final = 4096
+_MOST_BYTES: Final = 2_000_000_000  # of an array, which takes five times as much as objects
 
 
 class Item(NamedTuple):
@@ -86,20 +94,39 @@ def _of_run(found: list[Found]) -> list[Found]:
 
 
 def _is_array(path: str) -> bool:
-    with suppress(OSError), Path(path).open("rb") as file:
-        return file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+    """Lines of arrays are no array: each of them is a bad line."""
+    if not Path(path).is_file():
+        return False
+    with suppress(OSError), Source(path) as source:
+        head = head_of(source, 0, _compression(source), _HEAD_BYTES).removeprefix(UTF8_BOM).lstrip()
+        first, newline, rest = head.partition(b"\n")
+        return head.startswith(b"[") and not (newline and rest.strip() and first.rstrip().endswith(b"]"))
     return False
+
+
+def _compression(source: Source) -> str:
+    return next((name for name in ("gz", "zst", "bz2") if starts_member(source, 0, name)), "")
 
 
 def _read_array(path: Path) -> Iterator[Fields | Fault]:
     try:
-        rows = orjson.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+        with Source(str(path)) as source:
+            data = whole(source, _compression(source), _MOST_BYTES)
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}.") from error
+    except StreamError as error:
+        raise InputError(f"{path} is damaged: {error}; get it again.") from error
+    if data is None:
+        raise InputError(f"{path} is one JSON array of more than {_MOST_BYTES:,} bytes; save it as JSON lines.")
+    try:
+        rows = orjson.loads(data.removeprefix(UTF8_BOM))
     except orjson.JSONDecodeError as error:
         raise InputError(f"{path} is no JSON: {error}; mend it.") from error
     for number, row in enumerate(rows):
-        yield Fields(f"{path.name}#{number}", row if isinstance(row, dict) else {}, path.name, number)
+        if isinstance(row, dict):
+            yield Fields(f"{path.name}#{number}", row, path.name, number)
+        else:
+            yield Fault(path.name, number, None, "json.not_an_object", f"the item is {type(row).__name__}")
 
 
 def _read_plan(files: Plan) -> Iterator[Fields | Fault]:
@@ -111,15 +138,12 @@ def _read_plan(files: Plan) -> Iterator[Fields | Fault]:
 
 def unpacked(values: dict[str, Any]) -> dict[str, Any]:
     """A row of an exported parquet file as the record that it was."""
-    if "more" not in values:
+    if values.keys() != _PACKED:
         return values
-    more = values["more"]
-    if not isinstance(more, str | None) or "nearest_rouge_l" not in values:
-        return values
+    record = {name: value for name, value in values.items() if name != MORE and value is not None}
     with suppress(orjson.JSONDecodeError):
-        return {key: value for key, value in values.items() if key != "more" and value is not None} | (
-            orjson.loads(more) if more else {}
-        )
+        more = orjson.loads(values[MORE]) if isinstance(values[MORE], str) else {}
+        return record | more if isinstance(more, dict) else values
     return values
 
 

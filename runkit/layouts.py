@@ -21,8 +21,8 @@ def said(record: Record) -> str:
 
 def flat(record: Record, system: str = "") -> dict[str, Any]:
     """Alpaca's and BELLE's: instruction, input, output."""
-    head = {"system": system} if system else {}
-    return {**{name: record.get(name) or "" for name in TEXTS}, **head, **_rest(record)}
+    head = {"system": system} if system and not record.get("system") else {}
+    return {**{name: record.get(name) or "" for name in TEXTS}, **_rest(record), **head}
 
 
 def sharegpt(record: Record, system: str = "") -> dict[str, Any]:
@@ -50,7 +50,6 @@ def is_ours(record: Record) -> bool:
     """Is it ours as it stands? Nearly every record is, and what `ours` does costs more than all else."""
     return (
         type(record.get("instruction")) is type(record.get("input")) is type(record.get("output")) is str
-        and "system" not in record
         and "instances" not in record
         and "more" not in record
     )
@@ -61,6 +60,7 @@ def ours(record: Record) -> dict[str, Any]:
 
     Of a conversation with several exchanges the first one stands in instruction and output, and all in `messages`.
     `input` beside a conversation says where the instruction ends; without it all of what was said is the instruction.
+    What a system message says first is in `system`.
     """
     if "instruction" in record:
         return _told(record)
@@ -70,14 +70,15 @@ def ours(record: Record) -> dict[str, Any]:
         beside = {key: value for key, value in record.items() if key not in gone and value is not None}
         return {"instruction": record["question"], "input": "", "output": output, **beside}
     turns = _turns(record)
-    spoken = [turn for turn in turns if turn[0] != "system"]
+    head = {"system": turns[0][1]} if turns and turns[0][0] == "system" else {}
+    spoken = turns[len(head) :]
     if [role for role, _ in spoken[:2]] != ["user", "assistant"]:
         raise JsonLineError("item.conversation", "it does not begin with a user and an answer")
     whole, output = spoken[0][1], spoken[1][1]
     given = record.get("input")
     given = given if isinstance(given, str) and given and whole.endswith("\n" + given) else ""
     instruction = whole[: -len(given) - 1] if given else whole
-    found = {"instruction": instruction, "input": given, "output": output, **_rest(record)}
+    found: dict[str, Any] = {"instruction": instruction, "input": given, "output": output, **_rest(record), **head}
     if len(spoken) > 2:
         found["messages"] = [{"role": role, "content": text} for role, text in spoken]
     return found
@@ -114,7 +115,7 @@ def _told(record: Record) -> dict[str, Any]:
         if not isinstance(text, str):
             raise JsonLineError("field.not_text", f"{name!r} holds {type(text).__name__}")
     gone = {"instances", "target"}
-    beside = {*TEXTS, "system", *gone}
+    beside = {*TEXTS, *gone}
     return texts | {key: value for key, value in record.items() if key not in beside and value is not None}
 
 
@@ -133,6 +134,8 @@ def _turns(record: Record) -> list[tuple[str, str]]:
 
 
 def _spoken(record: Record, system: str) -> list[tuple[str, str]]:
+    told = record.get("system")
+    system = told if isinstance(told, str) and told else system
     turns = [("system", system)] if system else []
     if record.get("messages"):
         return turns + [(turn["role"], turn["content"]) for turn in record["messages"]]
@@ -141,11 +144,12 @@ def _spoken(record: Record, system: str) -> list[tuple[str, str]]:
 
 def _rest(record: Record) -> dict[str, Any]:
     """What is neither a text nor a conversation."""
-    known = {*TEXTS, "conversations", "system"} | ({"messages"} if "instruction" not in record else set())
+    known = {*TEXTS, "conversations"} | ({"messages"} if "instruction" not in record else set())
     return {key: value for key, value in record.items() if key not in known}
 
 
 def _beside(record: Record) -> dict[str, Any]:
     """What stands beside a conversation: all but the texts that are in it."""
     given = {} if record.get("messages") else {"input": record.get("input") or ""}
-    return given | {key: value for key, value in _rest(record).items() if key != "messages"}
+    told = {"messages"} | ({"system"} if isinstance(record.get("system"), str) and record["system"] else set())
+    return given | {key: value for key, value in _rest(record).items() if key not in told}

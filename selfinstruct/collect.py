@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from runkit.instructions import INSTRUCTIONS
 from runkit.rundir import RunDir
 from selfinstruct.config import GenerateConfig
 from selfinstruct.filters import Checked, Context, Reason, check
-from selfinstruct.items import INSTRUCTIONS
 from selfinstruct.novelty import Novelty
 from selfinstruct.output import Lines
 from selfinstruct.prompts import Example

@@ -20,9 +20,9 @@ from runkit.console import emit_json, printable, progress, say
 from runkit.errors import InputError, TooManyFailures, UsageError
 from runkit.fields import Fault, fault_lines
 from runkit.files import atomic_write, sha256_file, write_bytes, write_json
+from runkit.instructions import INSTRUCTIONS, Item, Items, find_items
 from runkit.planned import keep_apart
 from runkit.rundir import RunDir, note_usage, usage
-from selfinstruct.items import INSTRUCTIONS, Item, Items, find_items
 from selfinstruct.novelty import Nearest, Novelty, Tokenizer
 from selfinstruct.scales import NEAREST, binned
 

@@ -18,8 +18,8 @@ from runkit.console import emit_json, printable, say
 from runkit.errors import InputError, UsageError
 from runkit.fields import Fault
 from runkit.files import atomic_write, write_text
-from selfinstruct.items import MORE, PLAIN, find_items
-from selfinstruct.layouts import LAYOUTS
+from runkit.instructions import MORE, PLAIN, find_items
+from runkit.layouts import LAYOUTS
 
 CARD: Final = "README.md"
 DATA: Final = "data/train.parquet"

@@ -17,6 +17,7 @@ from runkit.chat import Failure, Reply, Request
 from runkit.console import emit_json, progress, say
 from runkit.errors import InputError, TooManyFailures, UsageError, UserError
 from runkit.files import sha256_file, write_bytes, write_json
+from runkit.instructions import INSTRUCTIONS
 from runkit.ledger import Ledger
 from runkit.llm_client import Client, check
 from runkit.llm_order import Estimate, Progress, estimate, run_all, run_steps
@@ -27,7 +28,6 @@ from selfinstruct.asking import USUAL_YIELD, Asking
 from selfinstruct.balance import Balance
 from selfinstruct.collect import REJECTED, Collector
 from selfinstruct.config import GenerateConfig
-from selfinstruct.items import INSTRUCTIONS
 from selfinstruct.kinds import shares
 from selfinstruct.material import Material, Sources, gather, plan_sources
 from selfinstruct.output import Lines

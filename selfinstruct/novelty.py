@@ -96,7 +96,7 @@ class Novelty:
         self._met, self._turn = np.zeros(0, np.int64), 1
         self._wanted = np.zeros(BUCKETS, np.int32)
         self._seen, self._slot = np.zeros(0, np.int32), np.zeros(0, np.int32)
-        self._masks, self._carries = np.zeros(64, np.uint64), np.zeros(_FIRST_ROOM, np.uint8)
+        self._masks, self._carries = np.zeros(65, np.uint64), np.zeros(_FIRST_ROOM, np.uint8)
         self._pops = np.zeros(CHUNK, np.uint8)
 
     def __len__(self) -> int:

@@ -120,14 +120,17 @@ def sign(tokens, seen, words):
 
 @njit(cache=True)
 def match(tokens, slot, masks):
-    """Which of up to 64 positions hold which token: `slot` (ids) gets the place + 1 in `masks` (64,) of each token."""
+    """Which of up to 64 positions hold which token: `slot` (ids) gets the place in `masks` (65,) of each token.
+
+    Place 0 is that of all other tokens, no bits at all: to branch on them costs more than to compute with them.
+    """
     rows = 0
     for place, token in enumerate(tokens):
         if slot[token] == 0:
             rows += 1
             slot[token] = rows
-            masks[rows - 1] = 0
-        masks[slot[token] - 1] |= np.uint64(1) << np.uint64(place)
+            masks[rows] = 0
+        masks[slot[token]] |= np.uint64(1) << np.uint64(place)
 
 
 @njit(cache=True)
@@ -156,10 +159,8 @@ def lcs(tokens, slot, masks, other, carries):
     if length <= 64:
         v = ~np.uint64(0)
         for token in other:
-            row = slot[token]
-            if row:
-                u = v & masks[row - 1]
-                v = (v + u) | (v - u)
+            u = v & masks[slot[token]]
+            v = (v + u) | (v - u)
         return _unset(v, length)
     common = np.int64(0)
     carries[: len(other)] = 0
@@ -168,13 +169,11 @@ def lcs(tokens, slot, masks, other, carries):
         match(block, slot, masks)
         v = ~np.uint64(0)
         for place, token in enumerate(other):
-            row, carry = slot[token], np.uint64(carries[place])
-            if row or carry:
-                u = v & masks[row - 1] if row else np.uint64(0)
-                total = v + u
-                carried = total + carry
-                carries[place] = total < v or carried < total
-                v = carried | (v - u)
+            u, carry = v & masks[slot[token]], np.uint64(carries[place])
+            total = v + u
+            carried = total + carry
+            carries[place] = (total < v) | (carried < total)
+            v = carried | (v - u)
         unmatch(block, slot)
         common += _unset(v, len(block))
     return common

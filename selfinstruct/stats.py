@@ -16,7 +16,7 @@ import orjson
 from runkit.console import emit_json, err, printable, say
 from runkit.errors import InputError, UsageError
 from runkit.files import write_text
-from selfinstruct.items import INSTRUCTIONS
+from runkit.instructions import INSTRUCTIONS
 from selfinstruct.report import report
 from selfinstruct.scales import LENGTHS, NEAREST, binned
 from selfinstruct.verbs import leading

@@ -11,9 +11,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from runkit.instructions import Item, find_items
+from runkit.layouts import LAYOUTS
 from selfinstruct.export import ExportCall, card, export
-from selfinstruct.items import Item, find_items
-from selfinstruct.layouts import LAYOUTS
 from tests.selfinstruct.calling import call, item, read, write
 
 FORMATS = [*LAYOUTS, "parquet"]

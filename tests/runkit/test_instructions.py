@@ -7,7 +7,7 @@ import pytest
 
 from runkit.errors import InputError, UsageError
 from runkit.fields import Fault
-from selfinstruct.items import Item, Items, find_items
+from runkit.instructions import Item, Items, find_items
 from tests.selfinstruct.calling import PACK, item, lines, write, write_parquet
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runkit.jsonl import JsonLineError
-from selfinstruct.layouts import LAYOUTS, ours
+from runkit.layouts import LAYOUTS, ours
 
 Texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 Records = st.fixed_dictionaries(
