@@ -199,31 +199,31 @@ class Engine:
             for handle in list(self._rows):
                 self._end(handle, "error", error=error)
             return True
-        parts = [*singles, *longer]
-        reached = [(self._rows[part.row], number) for number, part in enumerate(parts)]
+        handles = [self._rows[part.row] for part in (*singles, *longer)]
         for part in longer:
             self._rows[part.row].read = part.end
-        reached = [(handle, number) for handle, number in reached if handle.read == len(handle.prompt)]
-        self._begin_answers([part.row for part in longer])
+        self._begin_answers(handles[len(singles) :])
+        reached = [(handle, number) for number, handle in enumerate(handles) if handle.read == len(handle.prompt)]
         if reached:
             self._choose(reached, logits)
         return True
 
     def _prompt_parts(self) -> list[Part]:
-        left, parts = PROMPT_PART, []
-        for row in range(self._answering, len(self._rows)):
-            if left:
-                parts.append(self._rows[row].next_part(row, left))
-                left -= len(parts[-1].ids)
+        """Equal parts of all prompts that are being read, but what the short ones leave goes to the long ones."""
+        rows = range(self._answering, len(self._rows))
+        left, parts = PROMPT_PART, list[Part]()
+        shortest_first = sorted(rows, key=lambda row: len(self._rows[row].prompt) - self._rows[row].read)
+        for number, row in enumerate(shortest_first):
+            parts.append(self._rows[row].next_part(row, max(1, left // (len(rows) - number))))
+            left -= len(parts[-1].ids)
         return parts
 
-    def _begin_answers(self, rows: Sequence[int]) -> None:
-        """Of these rows, in order, those whose prompt is read come to stand behind the last that has an answer."""
-        for row in rows:
-            handle = self._rows[row]
+    def _begin_answers(self, handles: Sequence[Handle]) -> None:
+        """Those of them whose prompt is read come to stand behind the last that has an answer."""
+        for handle in handles:
             if handle.read < len(handle.prompt):
                 continue
-            first = self._answering
+            row, first = self._rows.index(handle), self._answering
             if row != first:
                 self.decoding.swap(row, first, max(handle.read, self._rows[first].read))
                 self._rows[row], self._rows[first] = self._rows[first], handle

@@ -209,6 +209,15 @@ def test_a_long_prompt_does_not_stall_the_others(monkeypatch: pytest.MonkeyPatch
         engine.step()
         assert len(quick.ids) == 1 + step and slow.read == min(95, 10 * step)
     assert len(slow.ids) == 1
+    slow = engine.submit(list(range(95)), greedy(5), lambda piece: None)
+    engine.step()
+    late = engine.submit(PROMPTS[2], greedy(5), lambda piece: None)  # of two ids
+    engine.step()
+    assert len(late.ids) == 1 and slow.read == 18
+    while engine.step():
+        pass
+    expected = answer(engine, list(range(95)), greedy(5)).ids, answer(engine, PROMPTS[2], greedy(5)).ids
+    assert (tuple(slow.ids), tuple(late.ids)) == expected
 
 
 class Only:
