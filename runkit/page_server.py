@@ -58,81 +58,77 @@ def url_of(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _patient(limits: Limits) -> type[H11Protocol]:
-    """uvicorn's protocol with an end to every wait."""
-    late = HttpError(408, f"The headers took longer than {limits.head_s:g} s.")
-    body = late.response().body
-    late_bytes = (
-        b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\nConnection: close\r\n"
-        b"Content-Length: %d\r\n\r\n%s" % (len(body), bytes(body))
-    )
+class Patient(H11Protocol):
+    """uvicorn's protocol with an end to every wait; a subclass sets `limits`."""
 
-    class Patient(H11Protocol):
-        head: asyncio.TimerHandle | None = None
-        stall: asyncio.TimerHandle | None = None
+    limits = Limits()
+    head: asyncio.TimerHandle | None = None
+    stall: asyncio.TimerHandle | None = None
 
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            if len(self.connections) > limits.connections:
-                transport.abort()
-            else:
-                self.head = self.loop.call_later(limits.head_s, self._late)
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.connections:
+            transport.abort()
+        else:
+            self.head = self.loop.call_later(self.limits.head_s, self._late)
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._stop(self.head)
-            self._stop(self.stall)
-            self._unset_keepalive_if_required()
-            super().connection_lost(exc)
+    def connection_lost(self, exc: Exception | None) -> None:
+        _stop(self.head)
+        _stop(self.stall)
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
 
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            busy = self.cycle is not None and not self.cycle.response_complete
-            if busy or self.transport.is_closing():
-                self._stop(self.head)
-                self.head = None
-            elif self.head is None:
-                self.head = self.loop.call_later(limits.head_s, self._late)
-
-        def on_response_complete(self) -> None:
-            self._stop(self.head)
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        busy = self.cycle is not None and not self.cycle.response_complete
+        if busy or self.transport.is_closing():
+            _stop(self.head)
             self.head = None
-            super().on_response_complete()
-            if self.transport.is_closing():  # what is not read by now never will be
-                self.stall = self.stall or self.loop.call_later(limits.stalled_s, self.transport.abort)
+        elif self.head is None:
+            self.head = self.loop.call_later(self.limits.head_s, self._late)
 
-        def timeout_keep_alive_handler(self) -> None:
-            super().timeout_keep_alive_handler()
-            self.stall = self.stall or self.loop.call_later(limits.stalled_s, self.transport.abort)
+    def on_response_complete(self) -> None:
+        _stop(self.head)
+        self.head = None
+        super().on_response_complete()
+        if self.transport.is_closing():  # what is not read by now never will be
+            self._abort_later()
 
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            self._stop(self.stall)
-            self.stall = self.loop.call_later(limits.stalled_s, self.transport.abort)
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._abort_later()
 
-        def resume_writing(self) -> None:
-            super().resume_writing()
-            self._stop(self.stall)
-            self.stall = None
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._abort_later()
 
-        def send_400_response(self, msg: str) -> None:
-            error = HttpError(400, "This is no HTTP request that this server understands.").response()
-            self.transport.write(
-                b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n"
-                b"Content-Length: %d\r\n\r\n%s" % (len(error.body), bytes(error.body))
-            )
-            self.transport.close()
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        _stop(self.stall)
+        self.stall = None
 
-        def _late(self) -> None:
-            self.transport.write(late_bytes)
-            self.transport.close()
-            self.stall = self.stall or self.loop.call_later(limits.stalled_s, self.transport.abort)
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(HttpError(400, "This is no HTTP request that this server understands."), "Bad Request")
 
-        @staticmethod
-        def _stop(timer: asyncio.TimerHandle | None) -> None:
-            if timer is not None:
-                timer.cancel()
+    def _late(self) -> None:
+        self._refuse(HttpError(408, f"The headers took longer than {self.limits.head_s:g} s."), "Request Timeout")
+        self._abort_later()
 
-    return Patient
+    def _refuse(self, error: HttpError, phrase: str) -> None:
+        """Without h11, which has no request to answer."""
+        body = bytes(error.response().body)
+        head = f"HTTP/1.1 {error.status} {phrase}\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        self.transport.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        self.transport.close()
+
+    def _abort_later(self) -> None:
+        if self.stall is None:
+            self.stall = self.loop.call_later(self.limits.stalled_s, self.transport.abort)
+
+
+def _stop(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()
 
 
 class _Server(uvicorn.Server):
@@ -179,7 +175,7 @@ class PageServer:
         config = uvicorn.Config(
             self.guard,
             loop="asyncio",
-            http=_patient(limits),
+            http=type("Patient", (Patient,), {"limits": limits}),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -110,13 +110,7 @@ def chat(
     from train.serve import ModelCall
 
     model = ModelCall(
-        run=run,
-        dtype=dtype,
-        threads=threads,
-        seq_len=seq_len,
-        slots=1,
-        template=template,
-        plain_prompt=plain_prompt,
+        run=run, slots=1, dtype=dtype, threads=threads, seq_len=seq_len, template=template, plain_prompt=plain_prompt
     )
     carry_out(
         ChatCall(

@@ -86,7 +86,7 @@ def test_a_signal_ends_what_runs_and_then_the_server(model: Path, tmp_path: Path
 def test_a_second_signal_leaves_at_once(model: Path, tmp_path: Path) -> None:
     command, told = serving(model, tmp_path)
     connection = opened(told["url"])
-    body = json.dumps({"prompt": "你", "max_tokens": 8000})
+    body = json.dumps({"prompt": "你", "max_tokens": 8000, "temperature": 0})
     connection.request("POST", "/v1/completions", body, {"content-type": "application/json"})
     until(lambda: json.loads(_get(told["url"], "/health"))["active"] == 1, "an answer on its way")
     command.send(signal.SIGINT)
@@ -101,7 +101,8 @@ def test_new_requests_are_told_that_it_stops(model: Path, tmp_path: Path) -> Non
     kept.request("GET", "/health")
     assert kept.getresponse().read()
     busy = opened(told["url"])
-    busy.request("POST", "/v1/completions", b'{"prompt":"x","max_tokens":8000}', {"content-type": "application/json"})
+    body = b'{"prompt":"x","max_tokens":8000,"temperature":0}'
+    busy.request("POST", "/v1/completions", body, {"content-type": "application/json"})
     until(lambda: json.loads(_get(told["url"], "/health"))["active"] == 1, "an answer on its way")
     command.send(signal.SIGTERM)
     until(lambda: "Stopping" in command.said(), "the signal")
