@@ -2,7 +2,8 @@
 
 In: an app behind a `Guard`, an address. Out: answers until SIGINT or SIGTERM. The first signal lets what runs end
 within a few seconds, the second leaves at once. uvicorn waits for ever for headers and for readers that do not read, so
-its protocol gets deadlines here. Price: h11 parses a request in 0.1 ms, where a parser in C would take 0.03.
+its protocol gets deadlines here. Price: 1.2 ms a request with its client's part, most of it in Python's h11; a model
+takes longer for a token.
 """
 
 import asyncio

@@ -1,9 +1,9 @@
 """Answers that are JSON by construction: at each token only what a schema still allows can be chosen.
 
 In: a JSON schema, a tokenizer. Out: a constraint for `train.generate`. llguidance does the work (extra [json]): it
-knows which tokens may come next in 50 µs, whatever bytes they stand for. Between the parts of an object at most one
-space or one indented line is allowed, for small models love to write blanks for ever. Price: a keyword of JSON Schema
-that it does not know is refused, never passed over; 5 ms for a vocabulary of 600, 0.2 s for 150,000, once.
+knows which of 49,152 tokens may come next in 0.1 ms, whatever bytes they stand for. Between the parts of an object at
+most one space or one indented line is allowed, for small models love to write blanks for ever. Price: a keyword of JSON
+Schema that it does not know is refused, never passed over; 0.3 s for the vocabulary, once.
 """
 
 from collections.abc import Mapping, Sequence

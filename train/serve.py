@@ -2,7 +2,7 @@
 
 In: a run, a Hugging Face folder or a GGUF file. Out: an HTTP server on this machine until a signal ends it; with
 `--json` one object on stdout as soon as it answers. Others are let in with a token from a file, never from the command
-line, where every process can read it. Price: 16 MB beside the model and its cache.
+line, where every process can read it. Price: 8 MB for HTTP beside the model and its cache.
 """
 
 import os

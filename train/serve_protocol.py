@@ -17,7 +17,7 @@ import orjson
 from runkit.page import HttpError
 
 Turn = tuple[str, str]
-MOST_MESSAGES: Final = 1000  # laying a dialogue out takes time with the square of its turns: 1 s
+MOST_MESSAGES: Final = 1000  # laying a dialogue out takes time with the square of its turns: 0.5 s
 _MOST_STOPS, _MOST_STOP_CHARS = 16, 1000
 _MOST_TOP: Final = 20
 _ROLES: Final = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}

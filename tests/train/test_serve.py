@@ -11,6 +11,8 @@ import openai
 import pytest
 import torch
 
+from runkit.chat import Answer, Request, prepare, read_body, trouble_of_status
+from runkit.models import Model
 from runkit.page import Access, Limits
 from tests.train.serving import TOKEN, Served, random_model, served, service
 from train.generate import Sampling, generate
@@ -216,6 +218,23 @@ ERRORS: list[tuple[str, dict[str, Any], str]] = [
     ("options", {"stream_options": {"include_usage": True}}, "needs stream"),
     ("max_tokens", {"max_tokens": 0}, "between 1"),
 ]
+
+
+def test_our_own_client_is_understood(chat: Served) -> None:
+    """What selfinstruct and judge send, and how they read what comes back."""
+    entry = Model(name="tiny", url=f"{chat.url}/v1", model="tiny", temperature=0.5, extra_body={"top_k": 20})
+    turns = [{"role": "user", "content": "你好"}]
+    asked = Request(messages=turns, max_tokens=6, top_p=0.9, seed=3, stop=["\n\n\n"], logprobs=True, top_logprobs=2)
+    status, body = post(chat, "/v1/chat/completions", prepare(asked, entry).bytes)
+    answer, usage = read_body(json.dumps(body).encode())
+    assert status == 200 and isinstance(answer, Answer) and answer.text
+    assert usage is not None and usage.completion_tokens == 6
+    wrong = entry.model_copy(update={"model": "gpt-4"})
+    status, body = post(chat, "/v1/chat/completions", prepare(asked, wrong).bytes)
+    assert trouble_of_status(status, json.dumps(body).encode()).then == "stop"
+    long = Request(messages=[{"role": "user", "content": "天" * 3000}])
+    status, body = post(chat, "/v1/chat/completions", prepare(long, entry).bytes)
+    assert trouble_of_status(status, json.dumps(body).encode()).then == "fail"
 
 
 @pytest.mark.parametrize(("change", "said"), [error[1:] for error in ERRORS], ids=[error[0] for error in ERRORS])
