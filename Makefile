@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/out/demo
 # Vocabulary, length and held-out share fit so small a text: it shows the way, not what a model can do.
-SMALL := --config configs/model-5m.yaml -s model.vocab=2000 -s model.seq_len=256 -s data.seq_len=256 \
+SMALL := --config configs/model-5m.yaml -s model.vocab=2000 -s model.seq_len=512 -s data.seq_len=256 \
 	-s data.held_out=0.1 -s batch_rows=4 -s steps=80 -s optim.warmup=10 -s eval_every=20 -s checkpoint_every=40
 
 .PHONY: setup demo test lint faults bench clean-demo
@@ -29,7 +29,11 @@ demo: setup
 	$(BIN)/selfinstruct generate --seeds examples/seeds.jsonl --model template --from-docs $(DEMO)/clean --n 500 \
 		--out $(DEMO)/instructions
 	$(BIN)/selfinstruct stats $(DEMO)/instructions
-	@echo "Open report.html in $(DEMO)/clean, tokenizer, tokens, base and instructions, and $(DEMO)/view.html."
+	$(BIN)/train sft --from $(DEMO)/base --data examples/seeds.jsonl --data $(DEMO)/instructions --out $(DEMO)/chat \
+		-s data.seq_len=512 -s data.held_out=0.1 -s data.weights='{seeds: 1, instructions: 1}' -s batch_rows=4 \
+		-s steps=40 -s optim.lr=1e-3 -s optim.warmup=5 -s eval_every=20 -s checkpoint_every=20 -s prompt_tokens=40
+	$(BIN)/python examples/ask.py $(DEMO)/chat "春天适合种什么菜？"
+	@echo "Open report.html in $(DEMO)/clean, tokenizer, tokens, base, instructions and chat, and $(DEMO)/view.html."
 
 lint: setup
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ import typer
 
 from runkit import console, options
 from runkit.errors import UsageError
-from train import cli_eval, cli_serve, cli_tokenizer
+from train import cli_eval, cli_serve, cli_sft, cli_tokenizer
 from train.cli_options import Documents, Dtype, ModelPath, NewFolder, ShardGb, Shards
 
 app = console.app("train", "From clean documents to a language model.")
@@ -157,68 +157,7 @@ def pretrain(
     )
 
 
-@app.command()
-def sft(
-    out: options.Out,
-    source: Annotated[
-        Path, typer.Option("--from", metavar="MODEL", help="A run, a Hugging Face folder or a .gguf file.")
-    ],
-    files: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="DATA...", help="Instruction data in any layout, or runs; each optionally NAME=FILE."),
-    ] = None,
-    data: Annotated[
-        list[str] | None, typer.Option("--data", metavar="DATA", help="The same by name; repeatable.")
-    ] = None,
-    template: Annotated[
-        str | None,
-        typer.Option("--template", metavar="NAME|FILE", help="chatml, plain or a Jinja file; the model's own."),
-    ] = None,
-    lora: Annotated[int | None, typer.Option("--lora", min=1, metavar="RANK", help="-s lora.rank=…: adapters.")] = None,
-    inspect: Annotated[
-        int | None,
-        typer.Option(
-            "--inspect", min=0, metavar="N", help="Show N dialogues of each source as they are learnt; no more."
-        ),
-    ] = None,
-    keep: Annotated[int | None, typer.Option("--keep", min=1, help="-s keep=…: checkpoints that stay.")] = None,
-    config: options.ConfigFile = None,
-    settings: options.Set = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = 0,
-    lang: options.Lang = "en",
-) -> None:
-    """Teach a model to answer: learns the answers of instruction data; RUN/checkpoints holds chat models.
-
-    The same command goes on where it was stopped. `train settings` lists what -s and --config take.
-    """
-    started = time.monotonic()
-    from train.sft_config import SftConfig
-
-    given = [*(files or []), *(data or [])]
-    if not given:
-        raise UsageError("Name the DATA to train on: instruction data as JSON lines, a JSON array or parquet.")
-    flags = {"lora.rank": lora, "keep": keep}
-    values = [f"{name}={value}" for name, value in flags.items() if value is not None]
-    chosen = SftConfig.load(config, [*(settings or []), *values])
-    from train.sft import SftCall
-    from train.sft import sft as carry_out
-
-    carry_out(
-        SftCall(
-            source=source,
-            data=given,
-            out=out,
-            config=chosen,
-            template=template,
-            inspected=inspect,
-            as_json=as_json,
-            quiet=quiet,
-            lang=lang,
-            started=started,
-        )
-    )
+app.command()(cli_sft.sft)
 
 
 @app.command()

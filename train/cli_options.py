@@ -25,3 +25,6 @@ Dtype = Annotated[
 ShardGb = Annotated[float, typer.Option("--shard-gb", min=0.001, help="Largest file of weights, in GB.")]
 Curve = Annotated[bool, typer.Option("--curve", help="Measure every whole checkpoint of a run, the oldest first.")]
 CurvePage = Annotated[Path | None, typer.Option("--page", metavar="FILE", help="With --curve: write an HTML page.")]
+Template = Annotated[
+    str | None, typer.Option("--template", metavar="NAME|FILE", help="chatml, plain or a Jinja file; the model's own.")
+]

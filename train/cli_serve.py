@@ -6,15 +6,12 @@ from typing import Annotated, Literal
 import typer
 
 from runkit import options
-from train.cli_options import ModelPath
+from train.cli_options import ModelPath, Template
 
 Dtype = Annotated[Literal["fp32", "bf16", "fp16"], typer.Option("--dtype", help="Numbers that are computed with.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads that compute; PyTorch's choice.")]
 SeqLen = Annotated[
     int | None, typer.Option("--seq-len", min=2, help="Tokens of prompt and answer together; the model's own.")
-]
-Template = Annotated[
-    str | None, typer.Option("--template", metavar="NAME|FILE", help="chatml, plain or a Jinja file; the model's own.")
 ]
 PlainPrompt = Annotated[str, typer.Option("--plain-prompt", help="How a base model is asked: zh-qa, en-qa or bare.")]
 

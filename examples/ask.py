@@ -1,0 +1,50 @@
+"""Serves a model that was tuned and asks it with the official client, as any program would.
+
+    python examples/ask.py runs/chat "春天适合种什么菜？" "请再说一种。"
+
+The questions are one dialogue; what the model answers goes to stdout. The server takes a free port of this machine and
+ends with this program.
+"""
+
+import json
+import subprocess
+import sys
+
+from openai import OpenAI
+
+
+def main() -> int:
+    if len(sys.argv) < 3:
+        print(__doc__, file=sys.stderr)
+        return 2
+    run, *questions = sys.argv[1:]
+    words = [sys.executable, "-m", "train", "serve", run, "--port", "0", "--json", "-q"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        if not line:  # it has said why
+            return server.wait()
+        ready = json.loads(line)
+        client = OpenAI(base_url=f"{ready['url'].rstrip('/')}/v1", api_key="none", max_retries=0)
+        said: list[dict[str, str]] = []
+        try:
+            for question in questions:
+                said.append({"role": "user", "content": question})
+                print(f"问：{question}\n答：", end="", flush=True)
+                parts = client.chat.completions.create(
+                    model=ready["model"], messages=said, stream=True, max_tokens=64, temperature=0.3, seed=1
+                )
+                answer = ""
+                for part in parts:
+                    text = part.choices[0].delta.content if part.choices else None
+                    answer += text or ""
+                    print(text or "", end="", flush=True)
+                print()
+                said.append({"role": "assistant", "content": answer})
+        finally:
+            server.terminate()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
