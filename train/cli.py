@@ -15,7 +15,6 @@ from train.cli_options import Documents, Dtype, ModelPath, NewFolder, ShardGb, S
 app = console.app("train", "From clean documents to a language model.")
 app.add_typer(cli_tokenizer.app, name="tokenizer")
 app.add_typer(cli_eval.app, name="eval")
-cli_serve.add_to(app)
 
 
 @app.callback()
@@ -248,6 +247,9 @@ def export(
         export_gguf(call)
     else:
         export_model(call)
+
+
+cli_serve.add_to(app)
 
 
 @app.command()

@@ -19,9 +19,7 @@ Data = Annotated[list[str] | None, typer.Option("--data", metavar="DATA", help="
 Lora = Annotated[int | None, typer.Option("--lora", min=1, metavar="RANK", help="-s lora.rank=…: train adapters.")]
 Inspect = Annotated[
     int | None,
-    typer.Option(
-        "--inspect", min=0, metavar="N", help="Show N dialogues of each source as they are learnt, and leave."
-    ),
+    typer.Option("--inspect", min=0, metavar="N", help="Show N dialogues of each source as they are learnt."),
 ]
 Keep = Annotated[int | None, typer.Option("--keep", min=1, help="-s keep=…: checkpoints that stay.")]
 
