@@ -54,6 +54,10 @@ bench: setup .venv-peers/installed
 	$(BIN)/python bench/rules.py
 	$(BIN)/python bench/tokens.py
 	$(BIN)/python bench/train.py
+	$(BIN)/python bench/novelty.py
+	$(BIN)/python bench/parse.py
+	$(BIN)/python bench/generate.py
+	$(BIN)/python bench/sft.py
 
 .venv-peers/installed: bench/requirements-peers.txt
 	$(PYTHON) -m venv .venv-peers

@@ -56,5 +56,17 @@ def sft(
     from train.sft import SftCall
     from train.sft import sft as carry_out
 
-    shown = {"as_json": as_json, "quiet": quiet, "lang": lang, "started": started}
-    carry_out(SftCall(source=source, data=given, out=out, config=chosen, template=template, inspected=inspect, **shown))
+    carry_out(
+        SftCall(
+            source=source,
+            data=given,
+            out=out,
+            config=chosen,
+            template=template,
+            inspected=inspect,
+            as_json=as_json,
+            quiet=quiet,
+            lang=lang,
+            started=started,
+        )
+    )
