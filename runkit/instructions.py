@@ -19,7 +19,7 @@ from runkit.fields import Fault, Fields, read_fields, reading
 from runkit.files import sha256_file
 from runkit.inputs import Found, Plan, plan
 from runkit.jsonl import UTF8_BOM, JsonLineError
-from runkit.layouts import TEXTS, is_ours, ours
+from runkit.layouts import is_ours, ours
 from runkit.planned import manifest_inputs
 from runkit.records import id_of_text
 from runkit.source import Source
@@ -154,7 +154,9 @@ def _item(found: Fields) -> Item | Fault:
             record = ours(unpacked(record))
         except JsonLineError as error:
             return found.fault(error)
-    return Item(id_in(record) or id_of_text("\0".join(record[name] for name in TEXTS)), record)
+    id = id_in(record) if "id" in record else None
+    texts = (record["instruction"], record["input"], record["output"])
+    return Item(id or id_of_text("\0".join(texts)), record)
 
 
 def id_in(record: Mapping[str, Any]) -> str | None:

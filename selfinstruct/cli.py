@@ -1,5 +1,6 @@
 """The `selfinstruct` command. Parses first and imports then: `--help` must not wait for numba, polars or openai."""
 
+import gc
 import sys
 import time
 from pathlib import Path
@@ -152,6 +153,7 @@ def dedup(
 ) -> None:
     """Keep what is new of instruction sets, by exact ROUGE-L: RUN/instructions.jsonl and RUN/rejected.jsonl."""
     started = time.monotonic()
+    gc.disable()  # modules and records are kept, so collecting finds nothing: 0.1 s of importing, 0.15 of reading
     from selfinstruct.dedup import DedupCall
     from selfinstruct.dedup import dedup as carry_out
 
