@@ -163,33 +163,6 @@ def test_stop_strings_end_an_answer(client: openai.OpenAI) -> None:
     assert (reply.message.content, reply.finish_reason) == (text[: text.index(cut)], "stop")
 
 
-def test_json_by_schema(client: openai.OpenAI) -> None:
-    pytest.importorskip("llguidance", reason="the extra [json] is not installed")
-    schema = {
-        "type": "object",
-        "properties": {"名": {"type": "string", "maxLength": 6}, "分": {"enum": [1, 2, 3]}},
-        "required": ["名", "分"],
-        "additionalProperties": False,
-    }
-    form: Any = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}}
-    asked: Any = {"model": "tiny", "messages": ASKED, "max_tokens": 200, "response_format": form}
-    for seed in range(5):
-        choice = client.chat.completions.create(**asked, seed=seed, temperature=1.5).choices[0]
-        found = json.loads(choice.message.content or "")
-        assert set(found) == {"名", "分"} and found["分"] in (1, 2, 3) and len(found["名"]) <= 6
-        assert choice.finish_reason == "stop"
-    form["json_schema"]["schema"] = {"not": {"type": "string"}}
-    with pytest.raises(openai.BadRequestError, match="schema cannot be used"):
-        client.chat.completions.create(**asked)
-
-
-def test_json_without_the_library(chat: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("train.constrained._LIBRARY", None)
-    monkeypatch.setattr(chat.service, "_maker", None)
-    status, body = post(chat, "/v1/chat/completions", {"messages": ASKED, "response_format": {"type": "json_object"}})
-    assert status == 400 and "wenhai[json]" in body["error"]["message"]
-
-
 def test_models(chat: Served, base: Served, client: openai.OpenAI, plain: openai.OpenAI) -> None:
     mine: Any = client.models.list().data[0]
     assert (mine.id, mine.chat_template, mine.max_model_len) == ("tiny", "plain", 256)
