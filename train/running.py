@@ -109,16 +109,20 @@ def steps_of(rows: Rows, config: LoopConfig, what: str) -> tuple[int, list[str]]
 
 def rows_for(documents: Sequences, data: DataConfig, config: LoopConfig) -> tuple[Rows, list[str]]:
     """The rows to train on, enough for the steps; warnings."""
-    if config.steps is not None:
-        # A share is drawn to the nearest whole document, so each source may come short by half of one.
-        spare = len(documents.sources) * int(documents.length.max(initial=0))
-        data = data.model_copy(update={"tokens": config.steps * config.batch_rows * data.seq_len + spare})
-    try:
+    if config.steps is None:
         drawn = training_data(documents, data)
+        return drawn.rows, drawn.warnings
+    wanted = config.steps * config.batch_rows
+    # A share is drawn to the nearest whole document, so each source may come short by half of one.
+    spare = len(documents.sources) * int(documents.length.max(initial=0))
+    tokens = wanted * data.seq_len + spare
+    try:
+        drawn = training_data(documents, data.model_copy(update={"tokens": tokens}))
+        while 0 < len(drawn.rows) < wanted:  # what is never cut leaves gaps
+            tokens += (wanted - len(drawn.rows)) * data.seq_len + spare
+            drawn = training_data(documents, data.model_copy(update={"tokens": tokens}))
     except TooMuch as error:
-        raise (
-            error if config.steps is None else UsageError(f"steps = {config.steps:,} are too many. {error}")
-        ) from None
+        raise UsageError(f"steps = {config.steps:,} are too many. {error}") from None
     return drawn.rows, drawn.warnings
 
 

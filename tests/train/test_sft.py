@@ -218,6 +218,15 @@ def test_weights_say_how_often_a_source_is_seen(base: Path, tmp_path: Path) -> N
         sft(call(base, [str(a), str(a)], tmp_path / "other"))
 
 
+def test_gaps_do_not_cost_steps(base: Path, tmp_path: Path) -> None:
+    """Dialogues of which one fills most of a row and two do not fit: a third of every position stays empty."""
+    rows = [{"instruction": DIGITS[n % 10] * 20, "output": DIGITS[n % 7] * 24} for n in range(40)]
+    path = write(tmp_path / "wide.jsonl", rows)
+    sft(call(base, path, tmp_path / "run", steps=9, batch_rows=4, eval_rows=0))
+    metrics = read_metrics(tmp_path / "run" / METRICS)
+    assert len(metrics) == 9 and all(row["positions"] < 0.8 * 4 * 96 for row in metrics)
+
+
 def test_inspect_shows_what_is_learnt_and_writes_nothing(
     base: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
