@@ -144,7 +144,7 @@ def _spoken(record: Record, system: str) -> list[tuple[str, str]]:
 
 def _rest(record: Record) -> dict[str, Any]:
     """What is neither a text nor a conversation."""
-    known = {*TEXTS, "conversations"} | ({"messages"} if "instruction" not in record else set())
+    known = {*TEXTS} | ({"messages", "conversations"} if "instruction" not in record else set())
     return {key: value for key, value in record.items() if key not in known}
 
 

@@ -23,6 +23,7 @@ from runkit.models import Model
 _MOST_BAD_REPLIES: Final = 3  # to one call: each may have cost money
 _FIRST_TRIES: Final = 4  # to reach an endpoint that never answered: more likely a wrong address than a short outage
 _MOST_BAD_REQUESTS: Final = 8  # in a row: a 400 for every call is a wrong parameter, not a bad item
+_MOST_DOWN: Final = 16  # calls in a row, each tried as often as the policy says
 _OVERLOADED: Final = {408, 503, 504, 529}
 
 
@@ -90,6 +91,7 @@ class Client:
         self._flying: dict[str, asyncio.Task[Reply | Failure]] = {}
         self._calls = 0
         self._bad_requests = 0
+        self._down = 0  # calls in a row that were given up for what the endpoint did, not for what they ask
         self._reached = False  # whether the endpoint ever answered anything in this start
         self._settled = asyncio.Event()  # set and replaced whenever money may have come free
         self._tokens_per_byte, self._mean_completion = 0.35, -1.0  # -1: none seen
@@ -188,7 +190,7 @@ class Client:
             found, raw, wait_s = await self._attempt(prepared, call, number)
             if isinstance(found, Answer):
                 ended = _ended(found, raw)
-                self._bad_requests = 0
+                self._bad_requests = self._down = 0
                 self.counts.done += 1
                 break
             troubles.append(found)
@@ -224,6 +226,15 @@ class Client:
             self._bad_requests += 1
             if self._bad_requests >= _MOST_BAD_REQUESTS:
                 raise self._halt(self._refusal(last))
+        self._down += last.kind in ("http", "timeout", "connection")
+        if self._down >= _MOST_DOWN:
+            # An outage is no item's fault either: the calls stay open.
+            raise self._halt(
+                EnvironmentFault(
+                    f"{self.model.host} has not answered {_MOST_DOWN} calls in a row ({last.message}); run the same "
+                    "command again when it does."
+                )
+            )
         tried = f" (attempt {len(troubles)})" if len(troubles) > 1 else ""
         return Ended("failed", error_kind=last.kind, error=last.message + tried)
 
@@ -275,8 +286,8 @@ class Client:
             if self.ledger.in_flight == 0:
                 raise self._halt(
                     RefusedError(
-                        f"The budget of {self.budget_usd:g} USD is spent: {self.ledger.spent_usd:.4f} so far, and the "
-                        f"next call may cost {usd:.4f}; raise --budget and run the same command again."
+                        f"The budget of {self.budget_usd:g} USD leaves no room for another call: {self.ledger.spent_usd:.4f} "
+                        f"are spent, and the next one may cost {usd:.4f}; raise --budget and run the same command again."
                     )
                 )
             await self._or_stopped(self._settled.wait())

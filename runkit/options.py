@@ -45,6 +45,9 @@ Sample = Annotated[
     float | None, typer.Option("--sample", callback=_fraction, help="Take a fair part by hash, e.g. 0.01.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write and send nothing.")]
+SeedSetting = Annotated[
+    int | None, typer.Option("--seed", min=0, help="-s seed=…; same inputs, config and seed: same bytes.")
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Same inputs, config and seed: same bytes.")]
 Lang = Annotated[str, typer.Option("--lang", callback=_known_lang, help="Language of the report: en or zh.")]
 MaxBad = Annotated[

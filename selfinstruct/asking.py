@@ -112,10 +112,13 @@ class Asking:
         self._taken += 1
         self.answers += len(answers)
         self.failures += [(number, answer) for answer in answers if isinstance(answer, Failure)]
+        if isinstance(answers[0], Failure):
+            self._balance.failed(asked.kind.key)
+            return
         kept = 0
         if self._collector.full:
             self.surplus += len(answers)
-        elif isinstance(answers[0], Reply):
+        else:
             kept = self._take_items(asked, answers[0], iter(answers[1:]))
         self._balance.answer(asked.kind.key, kept)
 

@@ -47,6 +47,10 @@ class Balance:
         """A request of this kind was made."""
         self.pending[kind] += 1
 
+    def failed(self, kind: str) -> None:
+        """It has no answer, which says nothing of the kind."""
+        self.pending[kind] -= 1
+
     def answer(self, kind: str, brought: int) -> None:
         """Its answer brought so many items."""
         self.pending[kind] -= 1

@@ -92,13 +92,16 @@ def generate(
     prices: Prices = None,
     config: options.ConfigFile = None,
     settings: options.Set = None,
-    seed: options.Seed = 0,
+    seed: options.SeedSetting = None,
     dry_run: options.DryRun = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
     lang: options.Lang = "en",
     max_bad: options.MaxBad = 1.0,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Ask again what failed in an earlier start.")
+    ] = False,
 ) -> None:
     """Make instruction data from seed tasks with a model: RUN/instructions.jsonl and RUN/report.html.
 
@@ -108,7 +111,7 @@ def generate(
     started = time.monotonic()
     from selfinstruct.config import GenerateConfig
 
-    flags = {"two_phase": "true" if two_phase else None, "seed": seed or None}
+    flags = {"two_phase": "true" if two_phase else None, "seed": seed}
     given = [f"{name}={value}" for name, value in flags.items() if value is not None]
     chosen = GenerateConfig.load(config, [*(settings or []), *given])
     from selfinstruct.generate import GenerateCall
@@ -133,6 +136,7 @@ def generate(
             lang=lang,
             max_bad=max_bad,
             started=started,
+            retry_failed=retry_failed,
         )
     )
 

@@ -31,6 +31,7 @@ REJECTED: Final = "rejected.jsonl"
 QUARANTINE: Final = "quarantine.jsonl"
 _BATCH: Final = 8192
 _FAR_BATCH: Final = 512  # each takes long enough for progress to be seen
+_OURS: Final = ("nearest", "nearest_rouge_l", "reasons")
 _WORST: Final = 20
 
 
@@ -91,8 +92,9 @@ def overlap(call: OverlapCall) -> None:
     """How near each item of `ours` comes to `theirs`."""
     if call.out is not None:
         keep_apart(call.out, [call.ours, call.theirs])
-        if call.out.is_dir():
-            raise UsageError(f"{call.out} is a folder; give --out a file.")
+        if call.out.exists():
+            what = "a folder" if call.out.is_dir() else "there already"
+            raise UsageError(f"{call.out} is {what}; give --out a new file.")
     novelty = Novelty(call.tokenizer, call.threshold)
     others: list[Item] = []  # by number: sets of others may use an id twice
     for batch in _sound(call.theirs, _BATCH):
@@ -156,6 +158,8 @@ def _dedup(call: DedupCall, items: Items, run: RunDir) -> dict[str, Any]:
             for item, near in zip(batch, judged, strict=True):
                 record = item.record
                 record["id"] = item.id
+                for old in _OURS:  # of the run that it comes from
+                    record.pop(old, None)
                 if near.id is not None:
                     record["nearest"], record["nearest_rouge_l"] = near.id, round(near.score, 4)
                 if near.over:

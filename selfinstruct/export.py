@@ -8,6 +8,7 @@ them in memory.
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ from runkit.fields import Fault
 from runkit.files import atomic_write, write_text
 from runkit.instructions import MORE, PLAIN, find_items
 from runkit.layouts import LAYOUTS
+from runkit.text import han_count
 
 CARD: Final = "README.md"
 DATA: Final = "data/train.parquet"
@@ -62,7 +64,7 @@ def _records(source: Path) -> Iterator[dict[str, Any]]:
         if isinstance(found, Fault):
             where = f"line {found.line}" if found.line is not None else f"item {found.offset}"
             raise InputError(f"{found.name}, {where}: {found.reason}: {found.detail}; mend or remove it.")
-        yield found.record | {"id": found.id}
+        yield found.record if "id" in found.record else found.record | {"id": found.id}
 
 
 def _json(call: ExportCall, records: Iterator[dict[str, Any]]) -> int:
@@ -91,20 +93,36 @@ def _parquet(call: ExportCall, records: list[dict[str, Any]]) -> int:
     schema = {name: pl.Float64 if name == "nearest_rouge_l" else pl.String for name in (*PLAIN, MORE)}
     with atomic_write(call.out / DATA) as file:
         pl.DataFrame(rows, schema=schema).write_parquet(file, compression="zstd")
-    write_text(call.out / CARD, card(records, call.lang))
+    write_text(call.out / CARD, card(records, call.lang, _made_by(call.source)))
     return len(records)
 
 
-def card(records: list[dict[str, Any]], lang: str) -> str:
-    """The dataset card, laid out as the hub reads it; the licence is left to the user."""
+def _made_by(source: Path) -> str:
+    """What the card may say of a set: `generate` or `dedup` for a run of these, else `file`."""
+    manifest = source / "manifest.json"
+    command = ""
+    if manifest.is_file():
+        with suppress(orjson.JSONDecodeError, AttributeError):
+            command = str(orjson.loads(manifest.read_bytes()).get("command", ""))
+    return {"selfinstruct generate": "generate", "selfinstruct dedup": "dedup"}.get(command, "file")
+
+
+def _language(records: list[dict[str, Any]]) -> str:
+    """Chinese where most of the instructions are, English where most are not."""
+    texts = [str(record.get("instruction") or "") for record in records]
+    return "zh" if 2 * sum(4 * han_count(text) >= len(text.strip()) for text in texts) >= len(texts) else "en"
+
+
+def card(records: list[dict[str, Any]], lang: str, made_by: str = "file") -> str:
+    """The dataset card, laid out as the hub reads it; the licence is left to the user. `made_by`: as `_made_by`."""
     size = _SIZES[min(len(_SIZES) - 1, max(0, len(str(len(records))) - 3))]
     models, kinds = (Counter(_cell(str(one.get(key) or "–")) for one in records) for key in ("model", "category"))
     words = _WORDS[lang]
     head = (
-        f"---\nlanguage:\n- zh\nsize_categories:\n- {size}\ntask_categories:\n- text-generation\n"
+        f"---\nlanguage:\n- {_language(records)}\nsize_categories:\n- {size}\ntask_categories:\n- text-generation\n"
         f"configs:\n- config_name: default\n  data_files: {DATA}\n---\n"
     )
-    parts = [f"# {words['title']}", words["about"].format(count=f"{len(records):,}")]
+    parts = [f"# {words['title']}", words[f"about_{made_by}"].format(count=f"{len(records):,}")]
     if models["template"]:
         parts.append(words["rules"].format(count=f"{models['template']:,}"))
     for title, counts in (("kind", kinds), ("model", models)):
@@ -124,8 +142,11 @@ def _cell(text: str) -> str:
 _WORDS: Final = {
     "en": {
         "title": "Instruction data",
-        "about": "{count} tasks with an answer, made and filtered by `selfinstruct` of Wenhai: no two instructions are "
-        "nearly the same, and each passed the filters that report.html of the run lists.",
+        "about_file": "{count} tasks with an answer.",
+        "about_dedup": "{count} tasks with an answer, of which `selfinstruct dedup` of Wenhai kept those whose "
+        "instruction is not nearly the same as one before.",
+        "about_generate": "{count} tasks with an answer, made and filtered by `selfinstruct` of Wenhai: no two "
+        "instructions are nearly the same, and each passed the filters that report.html of the run lists.",
         "rules": "No model wrote {count} of them: rules made them of documents and by computing.",
         "kind": "kind",
         "model": "written by",
@@ -138,7 +159,9 @@ _WORDS: Final = {
     },
     "zh": {
         "title": "指令数据",
-        "about": "共 {count} 条带答案的任务，由文海的 `selfinstruct` 生成并过滤：任意两条指令都不雷同，"
+        "about_file": "共 {count} 条带答案的任务。",
+        "about_dedup": "共 {count} 条带答案的任务，由文海的 `selfinstruct dedup` 去重：任意两条指令都不雷同。",
+        "about_generate": "共 {count} 条带答案的任务，由文海的 `selfinstruct` 生成并过滤：任意两条指令都不雷同，"
         "每条都通过了运行报告 report.html 所列的过滤。",
         "rules": "其中 {count} 条并非出自模型，而是由规则根据文档和计算得出。",
         "kind": "类别",

@@ -14,12 +14,12 @@ from typing import Any, Final
 import orjson
 
 from runkit.chat import Failure, Reply, Request
-from runkit.console import emit_json, progress, say
+from runkit.console import Terminated, emit_json, progress, say
 from runkit.errors import InputError, TooManyFailures, UsageError, UserError
 from runkit.files import sha256_file, write_bytes, write_json
 from runkit.instructions import INSTRUCTIONS
 from runkit.ledger import Ledger
-from runkit.llm_client import Client, check
+from runkit.llm_client import Client, Policy, check
 from runkit.llm_order import Estimate, Progress, estimate, run_all, run_steps
 from runkit.models import Model, resolve
 from runkit.planned import keep_apart, manifest_inputs
@@ -69,6 +69,7 @@ class GenerateCall:
     lang: str
     max_bad: float
     started: float
+    retry_failed: bool = False  # ask again what failed in an earlier start
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +95,19 @@ def generate(call: GenerateCall) -> None:
         collector = Collector(run, prepared.seeds, call.config, call.n)
         balance = Balance(shares(call.config.kinds), call.config.items_per_request, call.config.patience)
         counts: dict[str, Any] = {"made": 0, "failed": 0, "surplus": 0}
-        stopped: UserError | None = None
+        stopped: BaseException | None = None
         try:
             if prepared.model is None:
                 counts = teach(call, prepared.seeds, gather(prepared.sources, call.config), collector, balance)
             else:
                 _ask(call, prepared, prepared.model, run, (collector, balance, counts))
-        except UserError as error:
+        except (UserError, KeyboardInterrupt, Terminated) as error:
             stopped = error
             raise
         finally:
             collector.close()
             summary = _summary(call, collector, balance, counts, stopped)
-            if stopped is not None and _nothing_came(run):
+            if isinstance(stopped, UserError) and _nothing_came(run):
                 _give_back(run)
             else:
                 write_json(run.file("summary.json"), summary)
@@ -166,7 +167,8 @@ def _ask(
     config = call.config
     materials = gather(prepared.sources, config)
     with Ledger.open(run.file(LEDGER)) as ledger:
-        client = Client(model, ledger, budget_usd=call.budget_usd, concurrency=call.concurrency)
+        policy = Policy(retry_failed=call.retry_failed)
+        client = Client(model, ledger, budget_usd=call.budget_usd, concurrency=call.concurrency, policy=policy)
         say(_estimated(_estimate(call, prepared, model, materials), call.n))
         try:
             structured = config.structured == "on" or (config.structured == "auto" and _has_schemas(client))
@@ -249,7 +251,7 @@ def _estimate(call: GenerateCall, prepared: _Prepared, model: Model, materials: 
 
 def _estimated(found: Estimate, n: int) -> str:
     cost = "its price is not known" if found.usd is None else f"about {found.usd:.2f} USD"
-    most = "" if found.most_usd is None else f", {found.most_usd:.2f} at the most"
+    most = "" if found.most_usd is None else f", {found.most_usd:.2f} if each answer is as long as it may be"
     return (
         f"For {n:,} items about {found.calls:,} calls, {found.prompt_tokens:,} tokens asked and "
         f"{found.completion_tokens:,} answered; {cost}{most}."
@@ -271,7 +273,7 @@ def _dry_run(call: GenerateCall, prepared: _Prepared) -> None:
 
 
 def _summary(
-    call: GenerateCall, collector: Collector, balance: Balance, counts: dict[str, Any], stopped: UserError | None
+    call: GenerateCall, collector: Collector, balance: Balance, counts: dict[str, Any], stopped: BaseException | None
 ) -> dict[str, Any]:
     return {
         "n": call.n,
@@ -282,7 +284,7 @@ def _summary(
         "set_aside": balance.set_aside,
         "threshold": call.config.novelty.threshold,
         "requests": counts,
-        "stopped": None if stopped is None else str(stopped),
+        "stopped": None if stopped is None else str(stopped) or "It was interrupted; the same command goes on.",
     }
 
 

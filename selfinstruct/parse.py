@@ -31,6 +31,7 @@ _THINK_CLOSE: Final = re.compile(r"</(?:think|thinking|thought|reasoning)>", re.
 _FINISHED: Final = frozenset("。！？!?.…”’」』）)】]》>；;:：~`|")
 _PAUSE: Final = re.compile("[，、；,;（(]|[。！？](?!$)")
 _SHORT_LINE: Final = 24  # characters of a line that needs no full stop: a name, a number, a point of a list
+_BLANKS: Final = re.compile(r"([ \t\u3000]{120})[ \t\u3000]+")  # more of them say nothing, and cost their square
 _MOST_DEPTH: Final = 3  # JSON within a JSON text
 # A last paragraph that speaks about the list, not in it.
 _FAREWELL: Final = re.compile(
@@ -72,7 +73,7 @@ def parse(text: str, finish_reason: str | None, structured: bool, bare: bool = F
     `bare`: tasks alone were asked for, so an output may be missing, and is left out where it is 无.
     """
     cut = finish_reason in _CUT
-    plain = without_thinking(text)
+    plain = without_thinking(_BLANKS.sub(r"\1", text))
     if plain is None:
         return [_fault("parse.thinking", "the reply ended while the model was thinking", text)]
     json_first = structured or plain.lstrip("\ufeff \t\r\n").startswith(("{", "[{", "```json", "[\n", "[ {"))
@@ -80,11 +81,23 @@ def parse(text: str, finish_reason: str | None, structured: bool, bare: bool = F
     for as_json in (json_first, not json_first):
         if as_json and '"' not in plain and "'" not in plain:
             continue
-        this = list(_from_json(plain, bare) if as_json else _from_list(plain, cut, bare))
+        this = [_writable(one) for one in (_from_json(plain, bare) if as_json else _from_list(plain, cut, bare))]
         if any(one.fault is None for one in this):
             return this
         found = found or this
     return found or [_fault("parse.no_item", "there is no item in the reply", plain)]
+
+
+def _writable(one: Parsed) -> Parsed:
+    """The same, or a fault where a text holds half a character, which JSON can say and UTF-8 cannot."""
+    texts = (one.instruction, one.input, one.output)
+    try:
+        "".join((*texts, one.detail)).encode()
+    except UnicodeEncodeError:
+        mended = (text.encode("utf-8", "replace").decode() for text in (*texts, one.detail))
+        instruction, given, output, detail = mended
+        return Parsed(instruction, given, output, one.fault or "parse.bad_text", detail or "half a character")
+    return one
 
 
 def _fault(name: str, detail: str, text: str = "", **fields: str) -> Parsed:
@@ -195,7 +208,10 @@ def _objects(value: Any, bare: bool, depth: int) -> Iterator[Parsed]:
 
 
 def _item(named: Mapping[str, Any], bare: bool) -> Parsed:
-    texts = {name: _told(named.get(name)) for name in _FIELDS}
+    try:
+        texts = {name: _told(named.get(name)) for name in _FIELDS}
+    except (TypeError, ValueError, RecursionError):
+        return _fault("parse.bad_json", "a field holds what cannot be written down")
     if _EMPTY.fullmatch(texts[INPUT]):
         texts[INPUT] = ""
     if not texts[INSTRUCTION]:

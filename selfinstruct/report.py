@@ -92,8 +92,8 @@ class _Report:
         top = found["verbs"]["top"]
         if top and top[0]["count"] > 0.2 * found["kept"]:
             hints.append(self.t("one_verb", verb=top[0]["verb"], share=percent(top[0]["count"], found["kept"])))
-        if found["requests"] and found["requests"].get("stopped"):
-            hints.append(found["requests"]["stopped"])
+        if found["stopped"]:
+            hints.append(found["stopped"])
         return r.section(self.t("look"), r.bullets(hints or [self.t("look_none")]), name="look")
 
     def kinds(self) -> Html:

@@ -78,6 +78,8 @@ def _object(path: Path) -> dict[str, Any]:
         found: dict[str, Any] = orjson.loads(path.read_bytes())
     except orjson.JSONDecodeError as error:
         raise InputError(f"{path}: {error}; run the command that made it again.") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path} holds no object; run the command that made it again.")
     return found
 
 
@@ -88,9 +90,12 @@ def lines(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(data.split(b"\n"), 1):
         if line:
             try:
-                found.append(orjson.loads(line))
+                record = orjson.loads(line)
             except orjson.JSONDecodeError as error:
                 raise InputError(f"{path}, line {number}: {error}; run the command that made it again.") from error
+            if not isinstance(record, dict):
+                raise InputError(f"{path}, line {number}: no object; run the command that made it again.")
+            found.append(record)
     return found
 
 
@@ -114,6 +119,7 @@ def figures(kept: Sequence[Item], rejected: Sequence[Item], summary: Mapping[str
         "verbs": _verbs(kept),
         "models": dict(ranked(Counter(str(item.get("model")) for item in kept if item.get("model")))),
         "requests": summary.get("requests"),
+        "stopped": summary.get("stopped"),
         "tokens": summary.get("tokens"),
         "cost_usd": cost,
         "cost_usd_per_kept": cost / len(kept) if cost is not None and kept else None,
@@ -150,7 +156,7 @@ def _quantile(ordered: Sequence[int], share: float) -> int | None:
 
 def _novelty(kept: Sequence[Item], rejected: Sequence[Item]) -> dict[str, Any]:
     own, others = (
-        [float(item["nearest_rouge_l"]) for item in items if item.get("nearest_rouge_l") is not None]
+        [float(score) for item in items if isinstance(score := item.get("nearest_rouge_l"), int | float)]
         for items in (kept, rejected)
     )
     return {

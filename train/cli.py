@@ -79,7 +79,7 @@ def data(
     show: Annotated[int, typer.Option("--show", min=0, help="Decode so many rows.")] = 0,
     config: options.ConfigFile = None,
     settings: options.Set = None,
-    seed: options.Seed = 0,
+    seed: options.SeedSetting = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -91,7 +91,7 @@ def data(
     from train.config import DataConfig
     from train.data_view import DataCall, show_data
 
-    flags = {"tokens": None if tokens is None else round(tokens), "seq_len": seq_len, "seed": seed or None}
+    flags = {"tokens": None if tokens is None else round(tokens), "seq_len": seq_len, "seed": seed}
     given = [f"{name}={value}" for name, value in flags.items() if value is not None]
     chosen = DataConfig.load(config, [*(settings or []), *given])
     show_data(DataCall(shards=shards, config=chosen, show=show, as_json=as_json, quiet=quiet))

@@ -165,7 +165,7 @@ def test_a_budget_needs_a_price(lesson: School, capsys: pytest.CaptureFixture[st
         assert "price of loop is not known" in capsys.readouterr().err
         assert run_app(app, lesson.words(out, 4, "--budget", "0.0001")) == 5
     assert not seen
-    assert "The budget of 0.0001 USD is spent: 0.0000 so far" in capsys.readouterr().err
+    assert "The budget of 0.0001 USD leaves no room for another call: 0.0000 are spent" in capsys.readouterr().err
 
 
 def hostile(body: dict[str, Any]) -> str:

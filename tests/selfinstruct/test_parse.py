@@ -5,6 +5,7 @@ import string
 import sys
 from random import Random
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -241,3 +242,33 @@ def test_no_cut_of_a_recorded_reply_gives_what_is_no_item() -> None:
 @pytest.mark.parametrize("structured", [True, False])
 def test_hostile_texts_end_soon(text: str, structured: bool) -> None:
     assert all(one.fault for one in parse(text, "stop", structured))
+
+
+@pytest.mark.parametrize(
+    ("bad", "fault"),
+    [
+        (r'{"instruction": "半个 \ud83d", "input": "", "output": "好"}', "parse.bad_text"),
+        ('{"instruction": "数", "input": {"a": 99999999999999999999999}, "output": "好"}', "parse.bad_json"),
+        ('{"instruction": "深", "input": ' + "[" * 300 + "]" * 300 + ', "output": "好"}', "parse.bad_json"),
+        ('{"instruction": "长", "input": [1' + "0" * 5000 + '], "output": "好"}', "parse.bad_json"),
+    ],
+)
+def test_what_cannot_be_written_is_a_fault_beside_whole_items(bad: str, fault: str) -> None:
+    good = '{"instruction": "说一种颜色", "input": "", "output": "蓝色"}'
+    found = parse(f'{{"items": [{good}, {bad}, {good}]}}', "stop", True)
+    assert [one.instruction for one in found if one.fault is None] == ["说一种颜色"] * 2
+    assert fault in [one.fault for one in found]
+    for one in found:
+        orjson.dumps([one.instruction, one.input, one.output, one.detail])
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()), st.lists))
+def test_any_value_in_a_field_can_be_written_down(value: object) -> None:
+    reply = json.dumps({"items": [{"instruction": value, "input": value, "output": "好"}]})
+    for one in parse(reply, "stop", True):
+        orjson.dumps([one.instruction, one.input, one.output, one.detail])
+
+
+def test_blanks_do_not_cost_their_square() -> None:
+    reply = "[任务 1]\n指令：" + " " * 200_000 + "说一种颜色\n输入：无\n输出：蓝色。\n[完]"
+    assert [one.output for one in parse(reply, "stop", False)] == ["蓝色。"]
