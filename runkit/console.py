@@ -247,7 +247,16 @@ def _invoke(app: typer.Typer, argv: list[str]) -> int:
     return 0
 
 
+def _signal_behind(error: BaseException) -> BaseException:
+    """The signal that a C extension turned into a SystemError while Python ran below it, or `error` itself."""
+    cause: BaseException | None = error
+    while isinstance(cause, SystemError):
+        cause = cause.__cause__ or cause.__context__
+    return cause if isinstance(cause, (KeyboardInterrupt, Terminated)) else error
+
+
 def _exit_code(error: BaseException) -> int:
+    error = _signal_behind(error)
     if isinstance(error, typer.Exit):
         return error.exit_code
     if isinstance(error, SystemExit):

@@ -18,7 +18,7 @@ from tests.faults.texts import text
 pytestmark = pytest.mark.timeout(1200 if FULL else 120)
 KILLS = 20 if FULL else 3
 SHARD = "read.shard_mb=0.03"  # about 18 of these pages
-LIMITS = ("worker.record_timeout_s=3", "worker.memory_mb=450", "url.blocklist=false")
+LIMITS = ("worker.record_timeout_s=3", "worker.memory_mb=600", "url.blocklist=false")
 
 
 @pytest.mark.parametrize("workers", [1, 2])

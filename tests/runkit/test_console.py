@@ -311,3 +311,24 @@ def test_the_handler_of_the_caller_comes_back() -> None:
     assert console.run_app(console.app("x", "y"), ["--help"]) in (0, 1)
     assert signal.getsignal(signal.SIGTERM) is before
     assert console.default_workers() >= 1
+
+
+@pytest.mark.parametrize(("signal_error", "code"), [(KeyboardInterrupt, 130), (console.Terminated, 143)])
+def test_a_signal_that_came_while_a_c_extension_called_back(
+    capsys: pytest.CaptureFixture[str], signal_error: type[BaseException], code: int
+) -> None:
+    """Some of them answer with a SystemError, twice, whose cause is the signal."""
+    command = console.app("tool", "")
+
+    @command.command()
+    def run() -> None:
+        try:
+            try:
+                raise signal_error
+            except BaseException as error:
+                raise SystemError("returned a result with an exception set") from error
+        except SystemError as error:
+            raise SystemError("returned a result with an exception set") from error
+
+    assert console.run_app(command, []) == code
+    assert "Traceback" not in capsys.readouterr().err
