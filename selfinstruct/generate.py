@@ -198,7 +198,7 @@ def _go(call: GenerateCall, client: Client, asking: Asking, collector: Collector
         run_steps(client, asking, call.config.window, show)
     if not collector.full:
         raise TooManyFailures(
-            f"No kind brings anything any more: the last {call.config.patience} requests of each gave no item "
+            f"No kind brings anything any more: the last {call.config.patience} answers of each gave no item "
             "that was kept; rejected.jsonl and report.html say why."
         )
 

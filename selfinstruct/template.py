@@ -27,7 +27,7 @@ _MARKS: Final = re.compile(r"[，。；：！？、]")
 _SITE: Final = re.compile(r"^[\[【][^\]】]{1,8}[\]】]\s*|\s*[_|｜].*| [-–—] .*")
 _SHORT, _LONG = 16, 90  # characters of a sentence that stands in an instruction
 _QUOTES: Final = frozenset("“”‘’「」『』")
-_LISTED: Final = re.compile(r"^(?:[（(]?[\d一二三四五六七八九十]{1,3}[）).、．]|[-*•·])\s*(?!\d)")
+_LISTED: Final = re.compile(r"^(?:#{1,6}\s|[（(]?[\d一二三四五六七八九十]{1,3}[）).、．]|[-*•·])\s*(?!\d)")
 _MOST_INPUT: Final = 400
 
 
@@ -169,7 +169,8 @@ def _which_first(text: Text, rng: Random) -> tuple[str, str, str] | None:
 def _order(text: Text, rng: Random) -> tuple[str, str, str] | None:
     start = rng.randrange(max(1, len(text.sentences) - 3))
     chosen = list(text.sentences[start : start + 4])
-    if len(chosen) < 4 or len(set(chosen)) < 4 or any(not _SHORT // 2 <= len(one) <= _LONG for one in chosen):
+    usable = _usable(text)
+    if len(chosen) < 4 or len(set(chosen)) < 4 or any(one not in usable for one in chosen):
         return None
     mixed = chosen[:]
     while mixed == chosen:
