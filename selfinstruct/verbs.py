@@ -22,37 +22,14 @@ please can could you would kindly i want need to help me let's
 _LIGHT: Final = frozenset(_LIGHT_WORDS.split())
 _CLAUSE: Final = re.compile(r"[，。；：！？\n,;:!?]")
 _NOUN: Final = ("n", "l", "i", "j", "eng", "vn", "an")
-_ALSO_KNOWN_WORDS: Final = """
+_ALSO_VERBS: Final = ("vn", "vd", "vi")
+# Verbs of instructions that the dictionary knows as nouns or adverbs.
+_KNOWN_WORDS: Final = """
 总结 概括 归纳 比较 对比 分析 翻译 改写 续写 仿写 评价 推荐 统计 设计 解释 描述 介绍 命名 排序 分类
 """
 _VERBS: Final = frozenset(_KNOWN_WORDS.split())
 # A number and a measure that the segmenter leaves on a noun: 一封信, 篇文章.
 _MEASURE: Final = re.compile("^(?:[一两几][篇封首个段张份句本次种](?=.)|篇(?=..))")
-# Verbs of instructions that the dictionary knows as nouns or adverbs.
-_VERBS: Final = frozenset(
-    [
-        "总结",
-        "概括",
-        "归纳",
-        "比较",
-        "对比",
-        "分析",
-        "翻译",
-        "改写",
-        "续写",
-        "仿写",
-        "评价",
-        "推荐",
-        "统计",
-        "设计",
-        "解释",
-        "描述",
-        "介绍",
-        "命名",
-        "排序",
-        "分类",
-    ]
-)
 _LONGEST: Final = 4  # characters of a verb
 _REACH: Final = 14  # words behind the verb in which its noun is looked for
 _ENGLISH: Final = re.compile(r"[A-Za-z][A-Za-z'-]*")
