@@ -286,8 +286,9 @@ class Client:
             if self.ledger.in_flight == 0:
                 raise self._halt(
                     RefusedError(
-                        f"The budget of {self.budget_usd:g} USD leaves no room for another call: {self.ledger.spent_usd:.4f} "
-                        f"are spent, and the next one may cost {usd:.4f}; raise --budget and run the same command again."
+                        f"The budget of {self.budget_usd:g} USD leaves no room for another call: "
+                        f"{self.ledger.spent_usd:.4f} are spent, and the next one may cost {usd:.4f}; raise --budget "
+                        "and run the same command again."
                     )
                 )
             await self._or_stopped(self._settled.wait())
