@@ -18,7 +18,7 @@ from runkit.console import note_verbosity, run_app
 from runkit.errors import EnvironmentFault, RefusedError, UsageError
 from runkit.ledger import Ledger, Totals
 from runkit.llm_client import Client, Policy
-from runkit.llm_order import run_in_order
+from runkit.llm_order import run_all, run_in_order
 from runkit.models import Model, Price
 from tests.faults.launch import FULL
 from tests.faults.server import COMPLETION_TOKENS, PROMPT_TOKENS, Script, Server, mixed, serving
@@ -279,3 +279,27 @@ def test_the_same_request_at_the_same_time_is_one_call(tmp_path: Path) -> None:
         answers = asyncio.run(work())
     assert len(server.log) == 1
     assert len(set(map(str, answers))) == 1
+
+
+def test_an_outage_stops_the_run_and_leaves_its_calls_open(tmp_path: Path) -> None:
+    """Calls that are given up for what the endpoint did are few; when it is back, every one gets its answer."""
+    requests = [Request(messages=[{"role": "user", "content": f"第{n}问"}]) for n in range(40)]
+    found: list[Reply | Failure] = []
+    with serving(script=lambda number: "ok" if number <= 5 else "503") as server:
+        model = Model(name="m", url=server.url, model="m", max_tokens=50, price=Price(prompt=0, completion=0))
+
+        def run(**policy: Any) -> None:
+            found.clear()
+            with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+                client = Client(model, ledger, concurrency=1, policy=Policy(attempts=2, backoff_s=0.001, **policy))
+                run_all(client, requests, lambda _, answer: found.append(answer))
+
+        with pytest.raises(EnvironmentFault, match="has not answered 16 calls in a row .*503.*; run the same command"):
+            run()
+        assert len(server.log) == 5 + 2 * 16
+        server.script = lambda number: "ok"
+        run()
+        assert sum(isinstance(answer, Failure) for answer in found) == 15
+        before = len(server.log)
+        run(retry_failed=True)
+        assert len(server.log) - before == 15 and all(isinstance(answer, Reply) for answer in found)
