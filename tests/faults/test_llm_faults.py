@@ -285,7 +285,7 @@ def test_an_outage_stops_the_run_and_leaves_its_calls_open(tmp_path: Path) -> No
     """Calls that are given up for what the endpoint did are few; when it is back, every one gets its answer."""
     requests = [Request(messages=[{"role": "user", "content": f"第{n}问"}]) for n in range(40)]
     found: list[Reply | Failure] = []
-    with serving(script=lambda number: "ok" if number <= 5 else "503") as server:
+    with serving(script=lambda number: "ok" if number < 5 else "503") as server:
         model = Model(name="m", url=server.url, model="m", max_tokens=50, price=Price(prompt=0, completion=0))
 
         def run(**policy: Any) -> None:
@@ -294,7 +294,7 @@ def test_an_outage_stops_the_run_and_leaves_its_calls_open(tmp_path: Path) -> No
                 client = Client(model, ledger, concurrency=1, policy=Policy(attempts=2, backoff_s=0.001, **policy))
                 run_all(client, requests, lambda _, answer: found.append(answer))
 
-        with pytest.raises(EnvironmentFault, match="has not answered 16 calls in a row .*503.*; run the same command"):
+        with pytest.raises(EnvironmentFault, match=r"has not answered 16 calls in a row .*503.*; run the same command"):
             run()
         assert len(server.log) == 5 + 2 * 16
         server.script = lambda number: "ok"
