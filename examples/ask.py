@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 
-from openai import OpenAI
+from openai import APIError, OpenAI
 
 
 def main() -> int:
@@ -41,6 +41,9 @@ def main() -> int:
                     print(text or "", end="", flush=True)
                 print()
                 said.append({"role": "assistant", "content": answer})
+        except APIError as error:  # a base model has no chat template, for example
+            print(f"\n{error.message}", file=sys.stderr)
+            return 5
         finally:
             server.terminate()
     return 0

@@ -4,6 +4,7 @@ In: our records (docs/formats.md). Out: a record in another layout, with everyth
 beside it under our own names; and from such a record ours again, equal to the byte of every text.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -37,7 +38,17 @@ def messages(record: Record, system: str = "") -> dict[str, Any]:
 
 
 _SHAREGPT: Final = {"user": "human", "assistant": "gpt"}
-_ROLES: Final = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant", "bard": "assistant"}
+_ROLES: Final = {
+    "human": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
+} | {
+    "developer": "system",
+}
+_LABELS: Final = {"Human": "user", "Assistant": "assistant"}
+_LABEL: Final = re.compile(r"(?:^|\n)(Human|Assistant)[:：]")
 LAYOUTS: Final[dict[str, Callable[[Record, str], dict[str, Any]]]] = {
     "alpaca": flat,
     "belle": flat,
@@ -89,14 +100,36 @@ def turns_of(record: Record) -> list[tuple[str, str]]:
 
     Roles that are known under another name get OpenAI's. JsonLineError: the record is of none of the layouts.
     """
-    talk = next((key for key in ("messages", "conversations") if isinstance(record.get(key), list)), None)
+    names = ("messages", "conversations")
+    talk = next((name for name in names if isinstance(record.get(name), list) and record[name]), None)
     system = record.get("system")
     head = [("system", system)] if isinstance(system, str) and system.strip() else []
     if talk is not None:
         turns = _turns({talk: record[talk]})
         return turns if turns and turns[0][0] == "system" else head + turns
     one = ours(record)
-    return [*head, ("user", said(one)), ("assistant", one["output"])]
+    asked = _labelled(one["instruction"]) or [*_before(record), ("user", said(one))]
+    return [*head, *asked, ("assistant", one["output"])]
+
+
+def _before(record: Record) -> list[tuple[str, str]]:
+    """Exchanges that stand as pairs in `history`. JsonLineError: they are none."""
+    history = record.get("history") or []
+    if not isinstance(history, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair) for pair in history
+    ):
+        raise JsonLineError("item.conversation", "'history' holds no pairs of texts")
+    return [turn for asked, told in history for turn in (("user", asked), ("assistant", told))]
+
+
+def _labelled(instruction: str) -> list[tuple[str, str]] | None:
+    """BELLE's dialogues, written into the instruction as Human: … Assistant: …, open at the end; None: it is none."""
+    if not _LABEL.match(instruction):
+        return None
+    parts = _LABEL.split(instruction)[1:]
+    turns = [(_LABELS[name], text.strip()) for name, text in zip(parts[::2], parts[1::2], strict=True)]
+    whole = len(turns) > 1 and turns[-1] == ("assistant", "")
+    return turns[:-1] if whole else None
 
 
 def _told(record: Record) -> dict[str, Any]:
@@ -125,12 +158,21 @@ def _turns(record: Record) -> list[tuple[str, str]]:
         if isinstance(turns, list):
             found = []
             for turn in turns:
-                role, text = (turn.get(who), turn.get(what)) if isinstance(turn, dict) else (None, None)
+                role, text = (turn.get(who), _text(turn.get(what))) if isinstance(turn, dict) else (None, None)
+                if isinstance(turn, dict) and turn.get("tool_calls"):
+                    raise JsonLineError("tool.call", f"a turn of {key!r} calls a tool")
                 if not isinstance(role, str) or not isinstance(text, str):
                     raise JsonLineError("item.conversation", f"a turn of {key!r} has no {who!r} and {what!r} with text")
                 found.append((_ROLES.get(role, role), text))
             return found
     raise JsonLineError("field.missing", "neither 'instruction' nor 'conversations' nor 'messages'")
+
+
+def _text(content: Any) -> Any:
+    """OpenAI's parts of a content as one text, if all of them are texts."""
+    if not isinstance(content, list) or not all(isinstance(one, dict) and one.get("type") == "text" for one in content):
+        return content
+    return "".join(str(one.get("text", "")) for one in content)
 
 
 def _spoken(record: Record, system: str) -> list[tuple[str, str]]:

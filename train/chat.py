@@ -77,6 +77,8 @@ class Chat:
 
     def ask(self, question: str) -> Answered:
         """One answer. UsageError: the question is empty or does not fit, or the settings are wrong."""
+        if not question.strip():
+            raise UsageError("The question is empty; ask something.")
         ids, stops, ends = self._prompt(question)
         engine, call = self.service.desk.engine, self.call
         try:

@@ -157,7 +157,7 @@ class ChatTemplate:
         messages = [{"role": role, "content": text} for role, text in turns]
         try:
             return str(self._template.render(messages=messages, add_generation_prompt=ask, **self._names))
-        except (TemplateError, TypeError, KeyError, ValueError) as error:
+        except Exception as error:  # a template is somebody else's program and may raise anything
             raise UsageError(f"{self.name} refuses {', '.join(role for role, _ in turns)}: {error}.") from error
 
     def _parts(self, text: str) -> tuple[_Text | int, ...]:
@@ -255,9 +255,7 @@ def chat_template(
     UsageError: it cannot be used. InputError: the file that should hold it cannot be read.
     """
     if given is not None:
-        return ChatTemplate(
-            NAMED.get(given, given), tokenizer, f"The template {given}" if given in NAMED else "--template"
-        )
+        return ChatTemplate(NAMED.get(given, given), tokenizer, given if given in NAMED else "--template")
     if FILE in files:
         return ChatTemplate(_decoded(files[FILE], f"{place}/{FILE}"), tokenizer, f"{place}/{FILE}")
     config = "tokenizer_config.json"
@@ -270,14 +268,14 @@ def chat_template(
     if isinstance(found, list):  # several by name
         named = {one.get("name"): one.get("template") for one in found if isinstance(one, dict)}
         found = named.get("default")
-    return ChatTemplate(found, tokenizer, f"The chat_template of {place}") if isinstance(found, str) and found else None
+    return ChatTemplate(found, tokenizer, f"chat_template of {place}") if isinstance(found, str) and found else None
 
 
 def usual_template(tokenizer: Tokenizer) -> ChatTemplate:
     """For a model without one: ChatML where the tokenizer has its tokens. UsageError: no token could end an answer."""
     tokens = [tokenizer.find(piece) for piece in ("<|im_start|>", "<|im_end|>")]
     name = "chatml" if all(id is not None and tokenizer.is_special(id) for id in tokens) else "plain"
-    return ChatTemplate(NAMED[name], tokenizer, f"The template {name}")
+    return ChatTemplate(NAMED[name], tokenizer, name)
 
 
 def _decoded(data: bytes, place: str) -> str:

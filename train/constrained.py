@@ -110,5 +110,5 @@ class _Described:
 
 def _line(error: object) -> str:
     """The first lines of a message as one, without the library's own state behind it."""
-    text = " ".join(str(error).split("\n\n")[0].split())
+    text = " ".join(str(error).partition("<state>")[0].split("\n\n")[0].split())
     return (text if len(text) <= 300 else text[:299] + "…").rstrip(".")

@@ -269,8 +269,9 @@ def _summary(run: Path, shape: ModelConfig, state: State) -> dict[str, Any]:
 def _tell(call: RunCall, summary: dict[str, Any]) -> None:
     measured = summary["held_out_loss"]
     on_held_out = f", {measured:.4f} on held-out rows" if measured is not None else ""
+    of_answers = " of answers" if "answer_tokens" in summary else ""
     say(
-        f"Trained {summary['steps']:,} steps on {summary['tokens']:,} tokens; loss of the last step "
+        f"Trained {summary['steps']:,} steps on {summary['tokens']:,} tokens{of_answers}; loss of the last step "
         f"{summary['loss']:.4f}{on_held_out}; "
         f"model: {call.out / summary['checkpoint']}"
     )

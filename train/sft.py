@@ -134,7 +134,7 @@ def _read(call: SftCall) -> _Material:
     template = chat_template(loaded.files, loaded.tokenizer, str(call.source), given)
     if template is None:
         template = usual_template(loaded.tokenizer)
-        say(f"{call.source} has no chat template; {template.name.lower()} is taken.")
+        say(f"{call.source} has no chat template; the template {template.name} is taken.")
     seq_len = call.config.data.seq_len or min(loaded.config.seq_len, USUAL_LENGTH)
     check_length(loaded.model, seq_len, call.source)
     sets: dict[str, Items] = {}

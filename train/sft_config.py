@@ -1,8 +1,8 @@
 """Settings of `train sft`; no torch is needed to read them."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from runkit.config import Config
 from train.config import Share
@@ -26,6 +26,12 @@ class DialogueConfig(Config):
     seed: Annotated[int, Field(ge=0)] = 0
     """Order of dialogues and rows."""
 
+    @model_validator(mode="after")
+    def _some_weight(self) -> Self:
+        if self.weights and not any(self.weights.values()):
+            raise ValueError("every weight is 0; give at least one source a weight")
+        return self
+
 
 class SftConfig(LoopConfig):
     """Settings of `train sft`."""
@@ -35,7 +41,7 @@ class SftConfig(LoopConfig):
     template: str | None = None
     """How a dialogue is laid out: chatml, plain, or a Jinja template; unset: the model's own, else chatml where the
     tokenizer has <|im_start|> and <|im_end|>, else plain."""
-    optim: OptimConfig = OptimConfig(lr=RATE, warmup=20, weight_decay=0.01)
+    optim: OptimConfig = OptimConfig(lr=RATE, warmup=10, weight_decay=0.01)
     """How weights are moved."""
     batch_rows: Count = 16
     """Rows a step; the loss is the mean over all tokens of answers in them."""

@@ -53,7 +53,8 @@ def inspect(dialogues: Dialogues, counts: Counter[str], template: ChatTemplate, 
         err().print(line, soft_wrap=True)
         say("")
     say(
-        f"{template.name}. {len(dialogues):,} dialogues, {tokens:,} tokens, {dialogues.answer_tokens:,} of them learnt."
+        f"Template: {template.name}. {len(dialogues):,} dialogues, {tokens:,} tokens, {dialogues.answer_tokens:,} of "
+        "them learnt."
     )
     for name, count in counts.most_common():
         say(f"  {count:>10,}  {name}")

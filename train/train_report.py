@@ -85,7 +85,8 @@ def _head(
         cards.append(Figure(words["parameters"], _short(parameters), f"{parameters:,}"))
         notes.append(words["per_parameter"].format(ratio=f"{last['tokens'] / parameters:.3g}"))
     short = _short(last["tokens"])
-    cards.append(Figure(words["tokens"], short, " · ".join(note for note in notes if note != short)))
+    name = "answer_tokens" if "dialogues" in summary.get("data", {}) else "tokens"
+    cards.append(Figure(words[name], short, " · ".join(note for note in notes if note != short)))
     losses = [row["loss"] for row in rows[-LAST:] if row["loss"] is not None]
     if losses:
         cards.append(Figure(words["loss"], f"{median(losses):.4f}", words["loss_note"].format(steps=len(losses))))
@@ -113,7 +114,8 @@ def _circumstances(summary: Mapping[str, Any], words: Mapping[str, str]) -> list
         numbers = {name: f"{data[name]:,}" for name in ("documents", "rows", "seq_len", "held_out_rows", "ids")}
         names = data["sources"]
         some = words["sources_some"].format(sources=f"{len(names):,}")
-        found.append(words["data_line"].format(sources=", ".join(names) if len(names) <= NAMED else some, **numbers))
+        line = "dialogue_line" if "dialogues" in data else "data_line"
+        found.append(words[line].format(sources=", ".join(names) if len(names) <= NAMED else some, **numbers))
     if computing := summary.get("computing"):
         where = computing["device"]
         if computing["processes"] > 1:

@@ -33,6 +33,9 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "not_yet": "Held-out text was not measured yet; the first time comes after eval_every steps.",
         "data_line": "{documents} documents of {sources}: {rows} rows of {seq_len} positions, {held_out_rows} more "
         "held out to measure on; a vocabulary of {ids}.",
+        "dialogue_line": "{documents} dialogues of {sources}: {rows} rows of {seq_len} positions, {held_out_rows} more "
+        "held out to measure on; a vocabulary of {ids}.",
+        "answer_tokens": "Tokens of answers",
         "sources_some": "{sources} sources",
         "computing_line": "Computed in {dtype} on {where}, {compiled}.",
         "processes": "{processes} processes, each on {device}",
@@ -105,6 +108,9 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "not_yet": "尚未测量留出文本；训练满 eval_every 步后做第一次测量。",
         "data_line": "文档 {documents} 篇（{sources}），共 {rows} 行，每行 {seq_len} 个位置；另留出 {held_out_rows} 行"
         "用于测量；词表大小 {ids}。",
+        "dialogue_line": "{sources} 的 {documents} 段对话：{rows} 行，每行 {seq_len} 个位置，另留出 {held_out_rows} 行"
+        "用于测量；词表大小 {ids}。",
+        "answer_tokens": "回答的词元",
         "sources_some": "{sources} 个来源",
         "computing_line": "以 {dtype} 计算：{where}，{compiled}。",
         "processes": "{processes} 个进程，各用 {device}",

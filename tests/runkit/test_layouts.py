@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runkit.jsonl import JsonLineError
-from runkit.layouts import LAYOUTS, ours
+from runkit.layouts import LAYOUTS, ours, turns_of
 
 Texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 Records = st.fixed_dictionaries(
@@ -98,3 +98,54 @@ def test_layouts_by_hand() -> None:
         {"from": "gpt", "value": "hello"},
     ]
     assert LAYOUTS["messages"](record, "助手")["messages"][0] == {"role": "system", "content": "助手"}
+
+
+TOOLS = {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": None, "tool_calls": [{}]}]}
+
+
+@pytest.mark.parametrize(
+    ("record", "turns"),
+    [
+        (
+            {
+                "messages": [
+                    {"role": "developer", "content": [{"type": "text", "text": "短"}, {"type": "text", "text": "答"}]},
+                    {"role": "user", "content": "问"},
+                    {"role": "assistant", "content": "答"},
+                ]
+            },
+            [("system", "短答"), ("user", "问"), ("assistant", "答")],
+        ),
+        (
+            {"instruction": "那上海呢？", "output": "也很大。", "history": [["北京大吗？", "很大。"]], "system": "s"},
+            [
+                ("system", "s"),
+                ("user", "北京大吗？"),
+                ("assistant", "很大。"),
+                ("user", "那上海呢？"),
+                ("assistant", "也很大。"),
+            ],
+        ),
+        (
+            {"instruction": "Human:你好\nAssistant:您好。\n有事吗？\nHuman:没有\nAssistant:", "output": "好的。"},
+            [("user", "你好"), ("assistant", "您好。\n有事吗？"), ("user", "没有"), ("assistant", "好的。")],
+        ),
+        ({"instruction": "Human: 是什么意思", "output": "人"}, [("user", "Human: 是什么意思"), ("assistant", "人")]),
+        ({"messages": [], "instruction": "问", "output": "答"}, [("user", "问"), ("assistant", "答")]),
+    ],
+)
+def test_turns_of_every_layout(record: dict[str, Any], turns: list[tuple[str, str]]) -> None:
+    assert turns_of(record) == turns
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (TOOLS, "tool.call"),
+        ({"instruction": "x", "output": "y", "history": "z"}, "item.conversation"),
+    ],
+)
+def test_turns_that_cannot_be_read(record: dict[str, Any], reason: str) -> None:
+    with pytest.raises(JsonLineError) as caught:
+        turns_of(record)
+    assert caught.value.reason == reason

@@ -117,8 +117,8 @@ def test_texts_come_back_whatever_the_tokenizer(request: pytest.FixtureRequest, 
     tokenizer: Tokenizer = request.getfixturevalue(kind)
     if name == "chatml":
         with pytest.raises(UsageError, match="ends an answer with no special token"):
-            ChatTemplate(NAMED[name], tokenizer, "The template chatml")
-        assert usual_template(tokenizer).name == "The template plain"
+            ChatTemplate(NAMED[name], tokenizer, "chatml")
+        assert usual_template(tokenizer).name == "plain"
         return
     ours = ChatTemplate(NAMED[name], tokenizer, "plain")
     dialogue = ours.dialogues([TURNS])[0]
@@ -197,6 +197,6 @@ def test_a_fitted_tokenizer_has_chatml(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.model").write_bytes(new_model(("<|im_start|>", "<|im_end|>"), ["的是"], ["的", "是"]))
     tokenizer = load(tmp_path)
     ours = usual_template(tokenizer)
-    assert ours.name == "The template chatml"
+    assert ours.name == "chatml"
     ids = ours.question([("user", "是")]).tolist()
     assert ids[0] == tokenizer.special.bos and tokenizer.find("<|im_end|>") in ours.end_ids

@@ -1,5 +1,6 @@
 """The chat page in Chromium against a real server: the token, an answer that streams, stopping it, both languages."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,43 @@ def test_a_dialogue(bpe: Tokenizer, browser: Any) -> None:
         assert page.locator("#send").inner_text() == "Send" and page.locator(".under").get_by_text("tokens/s").count()
         page.fill("#ask", "x" * 9000)
         page.keyboard.press("Enter")
-        page.locator(".error", has_text="leaves no room").wait_for()
+        page.locator(".error", has_text="longer than the model can read").wait_for()
         assert not page.evaluate("() => JSON.stringify(localStorage)").count(TOKEN)
         assert not any(TOKEN in url for url in asked) and all(url.startswith(running.url) for url in asked[:1])
         assert not faults and mine.desk.taken == 0
+        page.close()
+
+
+def test_a_new_chat_forgets_and_a_full_context_drops_the_oldest(bpe: Tokenizer, browser: Any) -> None:
+    """What is sent is what is seen: nothing of a chat that was left, and no more than fits."""
+    model = random_model(bpe.size, seq_len=160)
+    with torch.no_grad():
+        model.lm_head.weight[bpe.special.eos] = 0.0
+    with served(service(bpe, model=model)) as running:
+        page = browser.new_page(locale="en-US")
+        sent: list[list[str]] = []
+
+        def note(request: Any) -> None:
+            if request.method == "POST":
+                sent.append([one["content"] for one in json.loads(request.post_data)["messages"]])
+
+        page.on("request", note)
+        page.goto(running.url + "/")
+        page.locator("#model", has_text="tiny").wait_for()
+
+        def ask(text: str) -> None:
+            page.fill("#ask", text)
+            page.keyboard.press("Enter")
+
+        ask("FIRST")
+        page.locator(".answer .text:not(:empty)").wait_for()
+        page.click("#fresh")
+        ask("SECOND")
+        page.locator(".under", has_text="tokens").wait_for()
+        assert sent == [["FIRST"], ["SECOND"]]
+        ask("THIRD")  # the answer before it filled the context
+        page.locator(".under", has_text="1 earlier exchange did not fit any more").wait_for()
+        assert sent[-1] == ["THIRD"] and sent[-2][0] == "SECOND" and sent[-2][-1] == "THIRD"
         page.close()
 
 

@@ -153,7 +153,7 @@ def test_it_learns_to_answer_and_transformers_asks_it_the_same_way(tuned: Path) 
         assert re.fullmatch(f"是[{DIGITS}]。", tokenizer.decode(answer))
     summary = json.loads((tuned / "summary.json").read_text())
     assert summary["dialogues"] == {"read": 60, "used": 60, "shortened": 0, "last_question_left_out": 0}
-    assert summary["template"] == "The template chatml"
+    assert summary["template"] == "chatml"
     page = (tuned / "report.html").read_text()
     assert "left_out.jsonl" in page and "简" not in page.split("</style>")[0]
 
