@@ -48,6 +48,7 @@ Concurrency = Annotated[
     str,
     typer.Option("--concurrency", callback=_at_a_time, metavar="N|auto", help="Calls at a time; auto: found out."),
 ]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Ask again what failed in an earlier start.")]
 ModelsFile = Annotated[
     Path | None, typer.Option("--models", metavar="FILE", help="Entries for --model; models.yaml if there is one.")
 ]
@@ -99,9 +100,7 @@ def generate(
     verbose: options.Verbose = 0,
     lang: options.Lang = "en",
     max_bad: options.MaxBad = 1.0,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Ask again what failed in an earlier start.")
-    ] = False,
+    retry_failed: RetryFailed = False,
 ) -> None:
     """Make instruction data from seed tasks with a model: RUN/instructions.jsonl and RUN/report.html.
 
