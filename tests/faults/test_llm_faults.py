@@ -296,7 +296,8 @@ def test_an_outage_stops_the_run_and_leaves_its_calls_open(tmp_path: Path) -> No
 
         with pytest.raises(EnvironmentFault, match=r"has not answered 16 calls in a row .*503.*; run the same command"):
             run()
-        assert len(server.log) == 5 + 2 * 16
+        # While one call waits for its second try, others have their first.
+        assert 5 + 2 * 16 <= len(server.log) <= 5 + 2 * 35
         server.script = lambda number: "ok"
         run()
         assert sum(isinstance(answer, Failure) for answer in found) == 15
