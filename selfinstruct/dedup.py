@@ -6,9 +6,8 @@ one set comes to the other one, as figures and if wanted as a file. Instructions
 of instructions that share their input's form. Price: 26 µs an item among 50,000, 0.1 ms among a million.
 """
 
-import gc
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -149,7 +148,6 @@ def _dedup(call: DedupCall, items: Items, run: RunDir) -> dict[str, Any]:
     novelty = Novelty(call.tokenizer, call.threshold)
     files = [run.file(name) for name in (INSTRUCTIONS, REJECTED)]
     with ExitStack() as stack:
-        stack.enter_context(_uncollected())
         advance = stack.enter_context(progress("Comparing", None, "items", call.quiet))
         kept, rejected = (stack.enter_context(atomic_write(file)) for file in files)
         for batch in _batches(items.read(), faults, _BATCH):
@@ -176,18 +174,6 @@ def _dedup(call: DedupCall, items: Items, run: RunDir) -> dict[str, Any]:
     names = [INSTRUCTIONS, REJECTED, QUARANTINE]
     run.mark("dedup", {name: sha256_file(run.file(name)) for name in names}, counts)
     return counts
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Records form no cycles, and looking for some takes a tenth of the time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def _batches(found: Iterator[Item | Fault], faults: list[Fault], size: int) -> Iterator[Sequence[Item]]:

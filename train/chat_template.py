@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -269,6 +270,20 @@ def chat_template(
         named = {one.get("name"): one.get("template") for one in found if isinstance(one, dict)}
         found = named.get("default")
     return ChatTemplate(found, tokenizer, f"chat_template of {place}") if isinstance(found, str) and found else None
+
+
+def given_template(given: str | None) -> str | None:
+    """What --template says: None, a name in `NAMED`, or what stands in a file. UsageError: it cannot be read."""
+    if given is None or given in NAMED:
+        return given
+    try:
+        with Path(given).open(encoding="utf-8") as file:
+            return file.read(_MOST_BYTES)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise UsageError(
+            f"--template {given} is a file that cannot be read: {reason}; give {', '.join(NAMED)} or a file."
+        ) from error
 
 
 def usual_template(tokenizer: Tokenizer) -> ChatTemplate:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from runkit.instructions import Items, id_in, unpacked
 from runkit.jsonl import JsonLineError
 from runkit.layouts import turns_of
 from runkit.records import held_out, id_of_text
-from train.chat_template import ROLES, ChatTemplate, Turn
+from train.chat_template import ROLES, ChatTemplate, Dialogue, Turn
 from train.packing import Int32, Int64
 
 _BATCH: Final = 1024
@@ -180,7 +180,7 @@ def learnable(turns: list[Turn], template: ChatTemplate, counts: Counter[str]) -
     return turns
 
 
-def _shortened(turns: Sequence[Turn], template: ChatTemplate, most: int) -> Any:
+def _shortened(turns: Sequence[Turn], template: ChatTemplate, most: int) -> Dialogue | None:
     """The first exchanges that fit, with their answers whole; None: not even one."""
     start = 1 if turns[0][0] == "system" else 0
     for end in range(len(turns) - 2, start + 1, -2):

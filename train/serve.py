@@ -20,7 +20,7 @@ from runkit.errors import UsageError
 from runkit.page import Access, Limits, read_token
 from runkit.page_server import PageServer, listen, url_of
 from runkit.plain_prompts import PLAIN_PROMPTS
-from train.chat_template import NAMED, chat_template
+from train.chat_template import chat_template, given_template
 from train.convert import load_model
 from train.generate import Engine
 from train.number_types import DTYPES
@@ -76,7 +76,7 @@ def load_service(call: ModelCall, max_queue: int = 0) -> Service:
     longest = loaded.config.seq_len
     if call.seq_len is not None and not 2 <= call.seq_len <= longest:
         raise UsageError(f"--seq-len {call.seq_len} is not between 2 and {longest:,}, which the model is made for.")
-    template = chat_template(loaded.files, loaded.tokenizer, str(call.run), given=_given(call.template))
+    template = chat_template(loaded.files, loaded.tokenizer, str(call.run), given=given_template(call.template))
     model = loaded.model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     engine = Engine(model, loaded.tokenizer, slots=call.slots, seq_len=call.seq_len)
     return Service(
@@ -88,20 +88,6 @@ def load_service(call: ModelCall, max_queue: int = 0) -> Service:
         desk=Desk(engine, max_queue),
         created=int(time.time()),
     )
-
-
-def _given(template: str | None) -> str | None:
-    """What --template says: a name, or what stands in a file."""
-    if template is None or template in NAMED:
-        return template
-    try:
-        with Path(template).open(encoding="utf-8") as file:
-            return file.read(1_000_000)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise UsageError(
-            f"--template {template} cannot be read: {reason}; give {', '.join(NAMED)} or a file."
-        ) from None
 
 
 def serve(call: ServeCall) -> None:

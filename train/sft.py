@@ -18,7 +18,7 @@ from runkit.fields import fault_lines
 from runkit.inputs import split_label, stem
 from runkit.instructions import Items, find_items
 from runkit.planned import keep_apart
-from train.chat_template import FILE, NAMED, ChatTemplate, chat_template, usual_template
+from train.chat_template import FILE, ChatTemplate, chat_template, given_template, usual_template
 from train.config import DataConfig
 from train.convert import Loaded, load_model
 from train.data import held_out_by_source
@@ -61,25 +61,13 @@ class _Material:
 
 def sft(call: SftCall) -> None:
     """Train to the end, or go on. Raises what `find_items`, `load_model`, `read_dialogues` and `train` raise."""
-    call = replace(call, config=_with_template(call))
+    if (template := given_template(call.template)) is not None:  # a file is bound to the run by what it says
+        call = replace(call, config=call.config.model_copy(update={"template": template}))
     if call.inspected is not None:
         material = _read(call)
         inspect(material.dialogues, material.found.counts, material.template, call.inspected, call.as_json)
         return
     carry_out(call, lambda here: _prepared(call, here))
-
-
-def _with_template(call: SftCall) -> SftConfig:
-    """A file of --template is bound to the run by what it says."""
-    given = call.template
-    if given is None or given in NAMED:
-        return call.config if given is None else call.config.model_copy(update={"template": given})
-    try:
-        text = Path(given).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        said = f"a file that cannot be read ({getattr(error, 'strerror', None) or 'it is not UTF-8'})"
-        raise UsageError(f"--template {given} is {said}; give {', '.join(NAMED)} or a file with a template.") from error
-    return call.config.model_copy(update={"template": text})
 
 
 def _prepared(call: SftCall, here: World) -> Prepared:
