@@ -2,6 +2,7 @@
 
 import io
 import json
+import multiprocessing
 import os
 import pty
 import signal
@@ -164,12 +165,23 @@ def test_ctrl_c_at_a_terminal_stops_the_answer_and_then_leaves(bpe: Tokenizer, t
             _read(ours, "")  # something of the answer
             process.send_signal(signal.SIGINT)
             assert "stopped]" in _read(ours, "›")
+            _wait_for_typing(process.pid)
             process.send_signal(signal.SIGINT)
             assert process.wait(20) == 130
         finally:
             process.kill()
             os.close(ours)
             os.close(theirs)
+
+
+def _wait_for_typing(pid: int) -> None:
+    """The prompt is shown a moment before Python reads; a signal in between waits for the next key."""
+    never, place = multiprocessing.Pipe(duplex=False)[0], Path(f"/proc/{pid}/stat")
+    for _ in range(1000):
+        if place.read_text().rpartition(")")[2].split()[0] == "S":
+            break
+        never.poll(0.005)
+    never.poll(0.05)
 
 
 def _read(terminal: int, until: str) -> str:
