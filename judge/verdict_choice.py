@@ -1,8 +1,8 @@
 """One of three in a recorded text: the first answer, the second, or a tie.
 
 In: a judge's text, in plain digits. Out: a choice or a fault. Read are `1`, `2`, `3` or `A`, `B`, `C`, `tie`, `平局`
-that stand alone on the first or last line, behind a word like "Verdict:", or in `[[A]]`, and a first or last line that says
-which is better. All that a text says in these ways must agree. Price: 20 µs for 1,000 characters.
+that stand alone on the first or last line, behind a word like "Verdict:", or in `[[A]]`, and a first or last line that
+says which is better. All that a text says in these ways must agree. Price: 20 µs for 1,000 characters.
 """
 
 import re
@@ -41,8 +41,8 @@ _BETTER: Final = re.compile(
 )
 _EVEN: Final = re.compile(
     r"(?:(?:therefore|thus|overall|so)[,\s]*)*(?:it(?:'s| is) a (?:tie|draw)|both (?:assistants?|answers|"
-    r"responses|models)(?:' (?:answers|responses))? are (?:equally (?:good|bad)|tied|equal)|(?:两个|两位|两者)(?:助手|回答|答案|模型)?"
-    r"(?:的回答)?(?:不相上下|一样好|水平相当|打成平手|旗鼓相当|平局))",
+    r"responses|models)(?:' (?:answers|responses))? are (?:equally (?:good|bad)|tied|equal)"
+    r"|(?:两个|两位|两者)(?:助手|回答|答案|模型)?(?:的回答)?(?:不相上下|一样好|水平相当|打成平手|旗鼓相当|平局))",
     re.IGNORECASE,
 )
 _REFERENCE: Final = re.compile(r"^\W*reference\b.*", re.IGNORECASE | re.MULTILINE | re.DOTALL)  # PandaLM adds an answer

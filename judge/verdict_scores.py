@@ -2,8 +2,8 @@
 
 In: a judge's text, in plain digits. Out: both scores, 0 to 10, or a fault. Names of the two answers ("Assistant 1",
 "助手2") become one sign each before numbers are looked for, and what stands in quotation marks or code is not the
-judge's own. A text that gives the two scores first is believed, unless it ends by changing them; of statements elsewhere
-all that call themselves scores must agree, and later ones that call themselves final replace what stands before them.
+judge's own. A text that gives the two scores first is believed, unless it ends by changing them; of statements
+elsewhere all that call themselves scores must agree, and later ones that call themselves final replace earlier ones.
 Price: 150 µs for 1,000 characters, three times that where the scores do not come first.
 """
 

