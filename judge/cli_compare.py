@@ -1,0 +1,123 @@
+"""The commands that ask models: `judge compare`, `answer`, `export` and `selftest`. Parses first and imports then."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from judge.cli_app import app
+from runkit import options
+
+
+def _at_a_time(value: str) -> str:
+    if value != "auto" and not (value.isdigit() and 1 <= int(value) <= 1024):
+        raise typer.BadParameter(f"{value} is neither auto nor a number from 1 to 1024.")
+    return value
+
+
+_WHO = "a file of answers, a checkpoint folder, name@https://host/v1, or a name in models.yaml or at OPENAI_BASE_URL"
+Systems = Annotated[list[str], typer.Argument(metavar="[NAME=]SYSTEM...", help=f"Two or more to compare, each {_WHO}.")]
+Questions = Annotated[
+    list[str],
+    typer.Option("--questions", metavar="FILE", help="Our layout, BELLE's evaluation set or Alpaca's; repeatable."),
+]
+Judges = Annotated[
+    list[str],
+    typer.Option(
+        "--judge",
+        metavar="MODEL",
+        help="As a system, no file; overlap: a weak baseline without a model; repeatable.",
+    ),
+]
+Reference = Annotated[
+    str | None,
+    typer.Option("--reference", metavar="SYSTEM", help="What the others are compared with: one of them, or one more."),
+]
+Grammar = Annotated[
+    Literal["scores", "three-way"] | None,
+    typer.Option("--grammar", help="scores: 1 to 10 each; three-way: A, B or tie, for judges that cannot score."),
+]
+Samples = Annotated[int | None, typer.Option("--samples", min=1, help="Verdicts of each judge for each order.")]
+Budget = Annotated[
+    float | None, typer.Option("--budget", min=0, metavar="USD", help="Never spend more than this on calls.")
+]
+Concurrency = Annotated[
+    str,
+    typer.Option("--concurrency", callback=_at_a_time, metavar="N|auto", help="Calls at a time; auto: found out."),
+]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Ask again what failed in an earlier start.")]
+ModelsFile = Annotated[
+    Path | None, typer.Option("--models", metavar="FILE", help="Entries for names; models.yaml if there is one.")
+]
+Prices = Annotated[
+    Path | None, typer.Option("--prices", metavar="FILE", help="USD for a million tokens, instead of our table.")
+]
+
+
+@app.command()
+def compare(
+    systems: Systems,
+    questions: Questions,
+    judges: Judges,
+    out: options.Out,
+    reference: Reference = None,
+    grammar: Grammar = None,
+    samples: Samples = None,
+    budget: Budget = None,
+    concurrency: Concurrency = "auto",
+    models: ModelsFile = None,
+    prices: Prices = None,
+    config: options.ConfigFile = None,
+    settings: options.Set = None,
+    seed: options.SeedSetting = None,
+    limit: options.Limit = None,
+    sample: options.Sample = None,
+    dry_run: options.DryRun = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+    lang: options.Lang = "en",
+    max_bad: options.MaxBad = 1.0,
+    retry_failed: RetryFailed = False,
+) -> None:
+    """Which of two or more systems answers better, in both orders: RUN/summary.json and RUN/report.html.
+
+    The same command on the same RUN goes on where it was stopped and pays for no call twice. `judge settings` lists
+    what -s and --config take.
+    """
+    started = time.monotonic()
+    from judge.compare_config import CompareConfig
+
+    flags = {"grammar": grammar, "samples": samples, "seed": seed}
+    given = [f"{name}={value}" for name, value in flags.items() if value is not None]
+    chosen = CompareConfig.load(config, [*(settings or []), *given])
+    from judge.asking import Limits
+    from judge.compare import compare as carry_out
+    from judge.compare_plan import CompareCall
+
+    carry_out(
+        CompareCall(
+            systems=systems,
+            questions=questions,
+            judges=judges,
+            out=out,
+            config=chosen,
+            reference=reference,
+            models_file=models,
+            prices_file=prices,
+            limits=Limits(
+                budget_usd=budget,
+                concurrency=None if concurrency == "auto" else int(concurrency),
+                retry_failed=retry_failed,
+                quiet=quiet,
+            ),
+            limit=limit,
+            sample=sample,
+            dry_run=dry_run,
+            as_json=as_json,
+            lang=lang,
+            max_bad=max_bad,
+            started=started,
+        )
+    )
