@@ -1,0 +1,87 @@
+"""The commands about people: `judge review` and `judge agreement`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from judge.cli_app import app
+from runkit import options
+from runkit.errors import UsageError
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run of `judge compare`.")]
+
+
+def _page_lang(value: str) -> str:
+    if value and value not in options.LANGUAGES:
+        raise UsageError(f"--lang {value} is not known; choose one of {', '.join(options.LANGUAGES)}.")
+    return value
+
+
+def _share(value: float) -> float:
+    if not 0 <= value <= 1:
+        raise UsageError(f"--repeat {value} is not between 0 and 1.")
+    return value
+
+
+@app.command()
+def review(
+    run: Run,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free; it is printed.")] = 8700,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; others than this machine's need a token.")
+    ] = "127.0.0.1",
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", metavar="FILE", help="Its first line is asked of everybody.")
+    ] = None,
+    lang: Annotated[
+        str, typer.Option("--lang", callback=_page_lang, help="Language of the page: en or zh; the browser's.")
+    ] = "",
+    items: Annotated[
+        int | None, typer.Option("--items", min=1, metavar="N", help="A fair sample of N pairs for everybody; all.")
+    ] = None,
+    repeat: Annotated[
+        float, typer.Option("--repeat", callback=_share, help="Share shown twice, sides swapped, to test consistency.")
+    ] = 0.1,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of sample, order and sides; 0, kept.")] = None,
+    reviewers: Annotated[
+        str, typer.Option("--reviewers", metavar="NAME,NAME", help="Who may judge; whoever opens the page.")
+    ] = "",
+    export: Annotated[
+        Path | None, typer.Option("--export", metavar="FILE", help="Write people's verdicts as JSON lines, and leave.")
+    ] = None,
+    take: Annotated[
+        Path | None, typer.Option("--import", metavar="FILE", help="Take verdicts of such a file, and leave.")
+    ] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Let people compare the answers of a run on a local page, blind: keys 1 left, 2 right, 0 tie, 9 both bad.
+
+    Each verdict is on the disk before the next pair is shown; who comes back under the same name goes on where they
+    stopped. -v prints a line for each request.
+    """
+    from judge.review import ReviewCall
+    from judge.review import review as carry_out
+
+    carry_out(
+        ReviewCall(
+            run=run,
+            host=host,
+            port=port,
+            token_file=token_file,
+            lang=lang,
+            items=items,
+            repeat=repeat,
+            seed=seed,
+            reviewers=tuple(name for name in reviewers.split(",") if name.strip()),
+            export=export,
+            take=take,
+            open_page=open_page,
+            as_json=as_json,
+            quiet=quiet,
+            verbose=verbose,
+        )
+    )
