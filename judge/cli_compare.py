@@ -121,3 +121,58 @@ def compare(
             started=started,
         )
     )
+
+
+@app.command()
+def answer(
+    systems: Annotated[
+        list[str], typer.Argument(metavar="[NAME=]MODEL...", help=f"One or more to ask, each {_WHO.split(', ', 1)[1]}.")
+    ],
+    questions: Questions,
+    out: options.Out,
+    budget: Budget = None,
+    concurrency: Concurrency = "auto",
+    models: ModelsFile = None,
+    prices: Prices = None,
+    config: options.ConfigFile = None,
+    settings: options.Set = None,
+    limit: options.Limit = None,
+    sample: options.Sample = None,
+    dry_run: options.DryRun = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+    max_bad: options.MaxBad = 1.0,
+    retry_failed: RetryFailed = False,
+) -> None:
+    """Collect answers alone: RUN/answers.jsonl, which `judge compare` takes as a system."""
+    started = time.monotonic()
+    from judge.compare_config import AnswerConfig
+
+    chosen = AnswerConfig.load(config, settings or [])
+    from judge.answering import AnswerCall
+    from judge.answering import answer as carry_out
+    from judge.asking import Limits
+
+    carry_out(
+        AnswerCall(
+            systems=systems,
+            questions=questions,
+            out=out,
+            config=chosen,
+            models_file=models,
+            prices_file=prices,
+            limits=Limits(
+                budget_usd=budget,
+                concurrency=None if concurrency == "auto" else int(concurrency),
+                retry_failed=retry_failed,
+                quiet=quiet,
+            ),
+            limit=limit,
+            sample=sample,
+            dry_run=dry_run,
+            as_json=as_json,
+            max_bad=max_bad,
+            started=started,
+        )
+    )

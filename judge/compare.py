@@ -17,7 +17,7 @@ from judge.compare_config import CompareConfig
 from judge.compare_plan import CompareCall, Prepared, bound, dry_run, estimated, inputs_of, prepare, tell_questions
 from judge.judging import Matches, ask_judge, identical_verdict, matches
 from judge.records import LEDGER, VERDICTS, Answer, Question, Verdict
-from judge.run_output import give_back, nothing_came, write_faults
+from judge.run_output import calls_of, give_back, nothing_came, tell_calls, write_calls, write_faults
 from judge.store import write_answers, write_questions, write_verdicts
 from judge.systems import System
 from runkit.console import Terminated, say
@@ -67,19 +67,29 @@ def _work(call: CompareCall, prepared: Prepared, run: RunDir, work: Work) -> Non
     questions = prepared.questions.questions
     write_questions(run.path, questions)
     tell_questions(prepared.questions)
+    collect_files(prepared.systems, questions, work.answers, work.faults)
+    write_faults(run, [*prepared.questions.faults, *work.faults])
+    say(estimated(call.config, prepared, work.answers).told())
     with Ledger.open(run.file(LEDGER)) as ledger:
         desk = Desk(run.path, ledger, call.limits, call.config.answer.plain_prompt, read_prompts(run.path))
-        collect_files(prepared.systems, questions, work.answers, work.faults)
-        write_faults(run, [*prepared.questions.faults, *work.faults])
-        say(estimated(call.config, prepared, work.answers).told())
-        for system in prepared.systems:
-            if system.model is not None:
-                work.answers[system.name] = ask_answers(desk, system, questions, call.config.answer)
-        write_answers(run.path, answers_in_order(prepared.systems, questions, work.answers))
-        work.matches = matches(questions, work.answers, prepared.pairs, call.config.samples)
-        for judge in prepared.judges:
-            done = work.verdicts.setdefault(judge.name, [])
-            ask_judge(desk, judge, work.matches.tasks, call.config, done.append)
+        try:
+            _ask(call, prepared, desk, work)
+        finally:
+            models = [one.model for one in (*prepared.systems, *prepared.judges) if one.model is not None]
+            write_calls(run, ledger, all(model.price for model in models))
+
+
+def _ask(call: CompareCall, prepared: Prepared, desk: Desk, work: Work) -> None:
+    """All answers, then all verdicts."""
+    questions = prepared.questions.questions
+    for system in prepared.systems:
+        if system.model is not None:
+            work.answers[system.name] = ask_answers(desk, system, questions, call.config.answer)
+    write_answers(desk.run, answers_in_order(prepared.systems, questions, work.answers))
+    work.matches = matches(questions, work.answers, prepared.pairs, call.config.samples)
+    for judge in prepared.judges:
+        done = work.verdicts.setdefault(judge.name, [])
+        ask_judge(desk, judge, work.matches.tasks, call.config, done.append)
 
 
 def answers_in_order(

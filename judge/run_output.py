@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 
 from judge.records import ANSWERS, LEDGER, QUESTIONS, VERDICTS
+from runkit.console import say
 from runkit.fields import Fault, fault_lines
 from runkit.files import write_bytes, write_json
 from runkit.ledger import Ledger, Totals
@@ -37,11 +38,24 @@ def write_calls(run: RunDir, ledger: Ledger, priced: bool) -> None:
     write_json(run.file(CALLS), {**asdict(totals), "cost_usd": totals.spent_usd if priced else None})
 
 
-def read_calls(run: Path) -> dict[str, Any] | None:
-    """As `write_calls` left them."""
+def calls_of(run: Path) -> dict[str, Any]:
+    """As `write_calls` left them, for --json; {} where no call was made."""
     file = run / CALLS
-    found: dict[str, Any] | None = orjson.loads(file.read_bytes()) if file.is_file() else None
-    return found
+    return {"calls": orjson.loads(file.read_bytes())} if file.is_file() else {}
+
+
+def tell_calls(run: Path) -> None:
+    """What the calls of all starts came to, if there were some."""
+    calls = calls_of(run).get("calls")
+    if calls is None or not calls["attempts"]:
+        return
+    cost = "" if calls["cost_usd"] is None else f"; {calls['cost_usd']:.4f} USD"
+    failed = calls["calls"].get("failed", 0)
+    again = f", {failed:,} calls failed (--retry-failed asks them again)" if failed else ""
+    say(
+        f"{sum(calls['attempts'].values()):,} requests, {calls['prompt_tokens']:,} tokens asked and "
+        f"{calls['completion_tokens']:,} answered{cost}{again}."
+    )
 
 
 def nothing_came(run: RunDir) -> bool:

@@ -97,6 +97,11 @@ def find_system(text: str, models_file: Path | None = None, prices_file: Path | 
     path = Path(rest)
     if path.is_dir() and (path / ANSWERS).is_file():
         path = path / ANSWERS
+    if path.is_dir() and not ((path / "config.json").is_file() or (path / "checkpoints").is_dir()):
+        raise InputError(
+            f"{path} is a folder without answers and without a model, and paths come first; name a run or a "
+            "checkpoint folder, or give the model another name."
+        )
     if path.is_dir() or path.suffix.lower() == ".gguf":
         name = _name(label or path.resolve().name)
         return System(name=name, model=model_of(path, name), checkpoint=path)
