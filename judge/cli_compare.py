@@ -176,3 +176,84 @@ def answer(
             started=started,
         )
     )
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run of `judge compare`.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="JSON lines to write.")],
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="Chosen and rejected answers where both orders agree; needed.")
+    ] = False,
+    min_margin: Annotated[
+        float, typer.Option("--min-margin", min=0, help="Points by which a pair has to be won, over both orders.")
+    ] = 0.0,
+    as_json: options.Json = False,
+) -> None:
+    """Write pairs for preference tuning: prompt, chosen, rejected; what both orders do not confirm is left out."""
+    from judge.export import ExportCall, export_pairs
+    from runkit.errors import UsageError
+
+    if not pairs:
+        raise UsageError("`judge export` has one kind of output so far; say --pairs.")
+    export_pairs(ExportCall(run=run, out=out, min_margin=min_margin, as_json=as_json))
+
+
+@app.command()
+def selftest(
+    judge: Annotated[str, typer.Option("--judge", metavar="MODEL", help="The judge to try, as for `judge compare`.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Run directory with the scorecard and the calls; else nothing is kept."),
+    ] = None,
+    grammar: Grammar = None,
+    budget: Budget = None,
+    concurrency: Concurrency = "auto",
+    models: ModelsFile = None,
+    prices: Prices = None,
+    config: options.ConfigFile = None,
+    settings: options.Set = None,
+    seed: options.SeedSetting = None,
+    dry_run: options.DryRun = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+    retry_failed: RetryFailed = False,
+) -> None:
+    """Try a judge before it is paid for: identical, empty, cut, padded, wrong, constant and injected answers."""
+    started = time.monotonic()
+    from judge.compare_config import CompareConfig
+
+    flags = {"grammar": grammar, "seed": seed}
+    given = [f"{name}={value}" for name, value in flags.items() if value is not None]
+    chosen = CompareConfig.load(config, [*(settings or []), *given])
+    from judge.asking import Limits
+    from judge.selftest import SelftestCall
+    from judge.selftest import selftest as carry_out
+
+    carry_out(
+        SelftestCall(
+            judge=judge,
+            out=out,
+            config=chosen,
+            models_file=models,
+            prices_file=prices,
+            limits=Limits(
+                budget_usd=budget,
+                concurrency=None if concurrency == "auto" else int(concurrency),
+                retry_failed=retry_failed,
+                quiet=quiet,
+            ),
+            dry_run=dry_run,
+            as_json=as_json,
+            started=started,
+        )
+    )
+
+
+@app.command()
+def settings(as_json: options.Json = False) -> None:
+    """List every setting of each command with its default and meaning."""
+    from judge.settings import show_settings
+
+    show_settings(as_json)

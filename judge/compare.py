@@ -17,7 +17,7 @@ from judge.compare_config import CompareConfig
 from judge.compare_plan import CompareCall, Prepared, bound, dry_run, estimated, inputs_of, prepare, tell_questions
 from judge.judging import Matches, ask_judge, identical_verdict, matches
 from judge.records import LEDGER, VERDICTS, Answer, Question, Verdict
-from judge.run_output import calls_of, give_back, nothing_came, tell_calls, write_calls, write_faults
+from judge.run_output import give_back, nothing_came, write_calls, write_faults
 from judge.store import write_answers, write_questions, write_verdicts
 from judge.systems import System
 from runkit.console import Terminated, say

@@ -39,7 +39,9 @@ def nonce_of(body: dict[str, Any]) -> str | None:
 def fenced(body: dict[str, Any]) -> dict[str, str]:
     """The material of a request for a verdict by its title."""
     nonce = nonce_of(body)
-    fence = re.compile(rf"===== {nonce} (.+?) (?:开始|begins) =====\n(.*?)\n===== {nonce} \1 (?:结束|ends) =====", re.DOTALL)
+    fence = re.compile(
+        rf"===== {nonce} (.+?) (?:开始|begins) =====\n(.*?)\n===== {nonce} \1 (?:结束|ends) =====", re.DOTALL
+    )
     return {title: inner for title, inner in fence.findall(said(body))}
 
 

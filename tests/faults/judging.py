@@ -38,7 +38,11 @@ def write_questions(file: Path, count: int, seed: int = 1) -> Path:
     rng = random.Random(seed)
     lines = []
     for number in range(count):
-        one = {"id": f"q{number:04}", "text": f"第{number}题：{text(rng, 1)}", "category": CLASSES[number % len(CLASSES)]}
+        one = {
+            "id": f"q{number:04}",
+            "text": f"第{number}题：{text(rng, 1)}",
+            "category": CLASSES[number % len(CLASSES)],
+        }
         lines.append(json.dumps({**one, **({"reference": text(rng, 2)} if number % 3 else {})}, ensure_ascii=False))
     file.write_text("\n".join(lines) + "\n", "utf-8")
     return file
