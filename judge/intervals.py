@@ -61,17 +61,31 @@ def _sums(values: Array, clusters: Clusters | None) -> tuple[Array, Array]:
     return _joined(table, row, len(names)), _joined(known.astype(np.float64), row, len(names))
 
 
-def _joined(table: Array, row: npt.NDArray[np.intp], n: int) -> Array:
+def _joined(table: Array, row: npt.NDArray[np.int64], n: int) -> Array:
     columns = [np.bincount(row, weights=table[:, j], minlength=n) for j in range(table.shape[1])]
     return np.ascontiguousarray(np.stack(columns, axis=1)).astype(np.float64)
 
 
-def _grouped(sums: Array, counts: Array, seed: int) -> tuple[Array, Array]:
-    """At most MOST_CLUSTERS clusters."""
-    n = len(sums)
+def lots(n: int, seed: int) -> npt.NDArray[np.int64]:
+    """The group of each of n clusters: itself, or one of MOST_CLUSTERS by lot."""
     if n <= MOST_CLUSTERS:
+        return np.arange(n)
+    return np.random.default_rng([seed, n]).permutation(n) % MOST_CLUSTERS
+
+
+def groups_of(n: int, clusters: Clusters | None, seed: int) -> tuple[npt.NDArray[np.int64], int]:
+    """The group of each of n rows, and how many groups there are: what a bootstrap draws from."""
+    if clusters is None:
+        return lots(n, seed), min(n, MOST_CLUSTERS)
+    names, row = np.unique(clusters, return_inverse=True)
+    return lots(len(names), seed)[row], min(len(names), MOST_CLUSTERS)
+
+
+def grouped(sums: Array, counts: Array, seed: int) -> tuple[Array, Array]:
+    """At most MOST_CLUSTERS rows of (clusters, columns)."""
+    if len(sums) <= MOST_CLUSTERS:
         return sums, counts
-    lot = np.random.default_rng([seed, n]).permutation(n) % MOST_CLUSTERS
+    lot = lots(len(sums), seed)
     return _joined(sums, lot, MOST_CLUSTERS), _joined(counts, lot, MOST_CLUSTERS)
 
 
@@ -117,7 +131,7 @@ def bootstrap_columns(
     """`bootstrap` of several figures of the same questions, same draws: values (n, m) to low (m,), high (m,)."""
     if len(values) == 0:
         return np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
-    sums, counts = _grouped(*_sums(values, clusters), seed)
+    sums, counts = grouped(*_sums(values, clusters), seed)
     mean, sem, used = _mean_and_sem(sums, counts)
     centred = sums - mean * counts
     columns = np.ascontiguousarray(
@@ -139,6 +153,15 @@ def bootstrap_columns(
     unknown = used < 2
     low, high = mean - high_t * sem, mean - low_t * sem
     return np.where(unknown, np.nan, low) + 0.0, np.where(unknown, np.nan, high) + 0.0
+
+
+def percentiles(figures: Array, confidence: float) -> Interval | None:
+    """Percentile interval of resampled figures (rounds,); None where 5 % or more of them are not defined (NaN)."""
+    known = np.sort(figures[~np.isnan(figures)])
+    if len(known) <= 0.95 * len(figures):
+        return None
+    low, high = quantile_pair(known, confidence)
+    return float(low), float(high)
 
 
 def wilson(hits: int, n: int, confidence: float = 0.95) -> Interval | None:
@@ -181,9 +204,17 @@ def win_rate_interval(balance: Array, clusters: Clusters | None = None, confiden
         together = float(((sums - mean * counts) ** 2).sum()) / n
         effect = (groups * together + 4.0 * apart) / ((groups + 4.0) * apart) if apart > 0 else n / groups
         z = t_quantile(groups - 1, confidence) if groups < n else z
-    wins, losses, size = wins / effect, losses / effect, n / effect
-    low, high = -_tango_high(losses, wins, size, z), _tango_high(wins, losses, size, z)
+    low, high = _tango(wins / effect, losses / effect, n / effect, z)
     return rate_of(low), rate_of(high)
+
+
+def tango(balance: float, decided: float, n: float, z: float) -> Interval:
+    """Tango's interval of wins less losses, in [-1, 1], from n questions of which a share `decided` was won or lost."""
+    return _tango((decided + balance) / 2.0 * n, (decided - balance) / 2.0 * n, n, z)
+
+
+def _tango(wins: float, losses: float, n: float, z: float) -> Interval:
+    return -_tango_high(losses, wins, n, z), _tango_high(wins, losses, n, z)
 
 
 def _tango_high(wins: float, losses: float, n: float, z: float) -> float:
