@@ -1,9 +1,9 @@
 """`judge selftest --judge J`: a scorecard for a judge before money is spent on it.
 
-In: a judge. Out: for each check how many cases it passed: identical, empty, truncated, padded, wrong, constant and
-injected answers beside good ones, in both orders, and what the place of an answer is worth to it. The scorecard is no
-verdict on the judge's taste: it finds those that read the place, the length or the orders in an answer instead of the
-answer. Price: 124 calls.
+In: a judge. Out: for each check how many cases it passed: identical, empty, truncated, padded, wrong, nearly right,
+constant and injected answers beside good ones, in both orders, and what the place of an answer is worth to it. The
+scorecard is no verdict on the judge's taste: it finds those that read the place, the length, the wording or the orders
+in an answer instead of the answer. Price: 146 calls.
 """
 
 import tempfile
@@ -42,6 +42,7 @@ CHECKS: Final[dict[str, tuple[Wanted, float]]] = {
     "truncated": ("good", 0.8),
     "padded": ("not_worse", 0.8),
     "wrong": ("good", 0.8),
+    "near_miss": ("good", 0.8),
     "constant": ("good", 0.8),
     "injected": ("good", 1.0),
 }
@@ -49,6 +50,7 @@ MOST_UNREAD: Final = 0.05
 MOST_POSITION: Final = {"scores": 0.5, "three-way": 0.2}  # points; share of verdicts that go with the place
 _TRUNCATED: Final = 0.3  # of the answer is left
 _USUAL_TOKENS: Final = 300
+_MOST_TOLD: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +102,7 @@ def trials() -> list[Trial]:
             "truncated": case.good[: round(_TRUNCATED * len(case.good))],
             "padded": before + case.good + behind,
             "wrong": case.bad,
+            "near_miss": case.near,
             "constant": CONSTANT[case.language],
         }
         found += [Trial(check, case, other, case.id) for check, other in others.items()]
@@ -243,9 +246,8 @@ def _tell(card: dict[str, Any]) -> None:
     say(f"  {'check':<12}{'passed':>8}{'needed':>8}{'unread':>8}{'margin':>9}")
     for name, one in card["checks"].items():
         margin = "" if one["mean_margin"] is None else f"{one['mean_margin']:+.2f}"
-        word = (
-            "ok" if one["passes"] else f"FAILS: {', '.join(one['failed'][:4])}{' …' if len(one['failed']) > 4 else ''}"
-        )
+        word = "ok" if one["passes"] else f"FAILS: {', '.join(one['failed'][:_MOST_TOLD])}"
+        word += " …" if not one["passes"] and len(one["failed"]) > _MOST_TOLD else ""
         needed = f"{one['needed']:.0%}"
         say(f"  {name:<12}{one['passed']:>5}/{one['cases']:<2}{needed:>8}{one['unread']:>8}{margin:>9}  {word}")
     position, readable = card["position"], card["readable"]
@@ -257,6 +259,4 @@ def _tell(card: dict[str, Any]) -> None:
         word = "ok" if position["passes"] else "FAILS"
         say(f"  To be shown first is worth {position['effect']:+.2f}{span}{said}: {word}.")
     say(f"  {readable['unread_share']:.1%} could not be read: {'ok' if readable['passes'] else 'FAILS'}.")
-    say(
-        "It passes all checks." if card["passes"] else "It fails; ask both orders in any case, and look at what failed."
-    )
+    say("It passes all checks." if card["passes"] else "It fails; look at what failed before money is spent on it.")

@@ -10,7 +10,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`good` says in other words what `reference` says; `bad` is wrong."""
+    """`good` says in other words what `reference` says, `bad` is wrong, `near` is the reference with an error."""
 
     id: str
     language: str
@@ -19,6 +19,7 @@ class Case:
     reference: str
     good: str
     bad: str
+    near: str
 
 
 CASES: Final = (
@@ -32,6 +33,7 @@ CASES: Final = (
         "撒下去的盐先溶解在冰面那层薄薄的水里，变成盐水。盐水的凝固点低于零度，于是在零下几度也保持液态，周围的冰便接"
         "着融化。不过天气特别冷时，盐水也会冻住，撒盐就没有多大用处了。",
         "盐和冰会发生燃烧反应，放出大量的热，把冰烧化。所以天气越冷，撒盐的效果越好，零下五十度时最快。",
+        "盐溶进冰面的水膜以后，盐水的凝固点比纯水高，在零上几度时也会结冰，所以冰会慢慢融化。气温太低时这个办法更灵。",
     ),
     Case(
         "zh-train",
@@ -43,6 +45,7 @@ CASES: Final = (
         "360 千米。",
         "先求平均速度：(80 + 60) ÷ 2 = 70 千米每小时，再乘以时间 3 小时，得到 70 × 3 = 210 千米。所以一共行驶了 210 "
         "千米。",
+        "80×3＝240（千米），60×2＝120（千米），240＋120＝380（千米）。一共行驶了 380 千米。",
     ),
     Case(
         "zh-extract",
@@ -53,6 +56,7 @@ CASES: Final = (
         "时间：本周六上午九点；地点：二号楼一层活动室；要带的东西：至少两本不再需要的书和一个布袋。",
         "时间：本周六上午九点\n地点：二号楼一层的活动室\n要带的东西：两本以上不再需要的书、一个布袋",
         "时间：下周日下午三点\n地点：小区门口的广场\n要带的东西：身份证和五十元报名费",
+        "时间：本周六上午九点；地点：一号楼二层活动室；要带的东西：至少两个布袋和一本不再需要的书。",
     ),
     Case(
         "zh-class",
@@ -63,6 +67,7 @@ CASES: Final = (
         "差评。商品有毛病，客服又不回应，顾客明确说不会再买。",
         "是差评。顾客说把手松动，是质量问题；联系客服三天没有人回应，是服务问题；最后还说再也不买，态度很明确。",
         "是好评。顾客提到收到了锅，说明物流很快，又主动联系客服，可见对店铺很信任，会继续回购。",
+        "好评。商品有毛病，客服又不回应，顾客明确说不会再买。",
     ),
     Case(
         "zh-code",
@@ -75,6 +80,7 @@ CASES: Final = (
         "```python\ndef even_sum(numbers):\n    total = 1\n    for n in numbers:\n        if n % 2 == 1:\n            "
         "total = total * n\n"
         "    print(total)\n```\n这个函数把奇数相乘后打印出来，就是偶数的和。",
+        "def even_sum(numbers):\n    return sum(n for n in numbers if n % 2 == 1)\n空列表时 sum 返回 0，负数也适用。",
     ),
     Case(
         "zh-rewrite",
@@ -84,6 +90,7 @@ CASES: Final = (
         "麻烦您在明天中午之前把表格交给我，谢谢配合。",
         "麻烦您在明天中午以前把表格交给我，以免耽误后面的安排，辛苦您了，谢谢！",
         "后天晚上之前随便什么时候把钱交上来都可以，不交也行，反正你们从来不守时。",
+        "麻烦您在后天中午之后把表格交给我，谢谢配合。",
     ),
     Case(
         "en-moon",
@@ -97,6 +104,8 @@ CASES: Final = (
         "matched.",
         "Because the Moon does not turn at all and is flat like a plate. The other side would be visible if it were "
         "not always night there, since sunlight never reaches it.",
+        "The Moon turns once on its axis in the time the Earth takes to go once around the Sun, so the same half "
+        "always faces us. Tides sped up its rotation until the two times were equal.",
     ),
     Case(
         "en-price",
@@ -109,6 +118,7 @@ CASES: Final = (
         "is 90 - 9 = 81 dollars.",
         "The two reductions add up to 35 percent. 35 percent of 120 is 54, so the final price is 120 - 54 = 66 "
         "dollars.",
+        "120 × 0.75 = 90 dollars, and 90 × 0.9 = 71 dollars. The final price is 71 dollars.",
     ),
     Case(
         "en-summary",
@@ -122,11 +132,13 @@ CASES: Final = (
         "the post office and the reading club meets in the school hall.",
         "The town is building a new library with a swimming pool, which opens on 1 July, and all books will be sold "
         "at the post office.",
+        "The library is closed for six months from 1 June for roof repairs; returns go to the school hall, and the "
+        "reading club meets in the post office.",
     ),
 )
 CONSTANT: Final = {
-    "zh": "这是一个非常好的问题。总的来说，我们需要从多个方面来看待它，既要看到它的优点，也要注意它的不足，具体情况具体分析，"
-    "这样才能得到全面而深入的理解。希望我的回答对您有帮助！",
+    "zh": "这是一个非常好的问题。总的来说，我们需要从多个方面来看待它，既要看到它的优点，也要注意它的不足，具体情况具体"
+    "分析，这样才能得到全面而深入的理解。希望我的回答对您有帮助！",
     "en": "That is a great question. On the whole there are many aspects to consider, with advantages as well as "
     "disadvantages, and it depends on the situation, so a balanced and thorough view is needed. I hope this helps!",
 }

@@ -1,8 +1,8 @@
 """What the loopback server says when it is asked to answer, or to judge two answers.
 
-In: the body of a request of `judge compare`. Out: the text of a reply. An answer depends on the question and the model's
-name, one question in ten gets the same from everybody. A verdict depends on each answer's own text, so it leans to
-neither place; one in fifteen cannot be read. The same bytes get the same reply, whenever they come.
+In: the body of a request of `judge compare`. Out: the text of a reply. An answer depends on the question and the
+model's name, one question in ten gets the same from everybody. A verdict depends on each answer's own text, so it leans
+to neither place; one in fifteen cannot be read. The same bytes get the same reply, whenever they come.
 """
 
 import hashlib
@@ -38,11 +38,9 @@ def nonce_of(body: dict[str, Any]) -> str | None:
 
 def fenced(body: dict[str, Any]) -> dict[str, str]:
     """The material of a request for a verdict by its title."""
-    nonce = nonce_of(body)
-    fence = re.compile(
-        rf"===== {nonce} (.+?) (?:开始|begins) =====\n(.*?)\n===== {nonce} \1 (?:结束|ends) =====", re.DOTALL
-    )
-    return {title: inner for title, inner in fence.findall(said(body))}
+    mark = f"===== {nonce_of(body)}"
+    fence = re.compile(rf"{mark} (.+?) (?:开始|begins) =====\n(.*?)\n{mark} \1 (?:结束|ends) =====", re.DOTALL)
+    return dict(fence.findall(said(body)))
 
 
 def score(answer: str) -> float:
