@@ -122,7 +122,7 @@ def _event(session: Session, fields: dict[str, Any]) -> Event:
         raise HttpError(400, f"choice is one of {', '.join(CHOICES)}, or null to skip.", "choice")
     if type(slot) is not int or not 0 < slot < 2**31:
         raise HttpError(400, "slot is the number of an item.", "slot")
-    if lang not in session.principles:
+    if not isinstance(lang, str) or lang not in session.principles:
         raise HttpError(400, "lang is en or zh, the language of the principles that were shown.", "lang")
     note = fields.get("note", "")
     if not isinstance(note, str) or len(note) > NOTE_CHARS:

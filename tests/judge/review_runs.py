@@ -155,14 +155,14 @@ class Reviewed:
 
 @contextmanager
 def reviewed(
-    run: Path, access: Access | None = None, limits: Limits = LIMITS, lang: str = "", **settings: Any
+    run: Path, access: Access | None = None, limits: Limits = LIMITS, lang: str = "", log: bool = False, **settings: Any
 ) -> Iterator[Reviewed]:
     """Answers while the block lasts."""
     bound = listen("127.0.0.1", 0, has_token=False)
     ready = threading.Event()
     with ReviewStore.open(run / FILE) as store:
         session = Session(read_items(run), store, Settings(**settings))
-        guard = review_app(session, access or Access(open_paths=frozenset({"/", "/health"})), lang, limits)
+        guard = review_app(session, access or Access(open_paths=frozenset({"/", "/health"})), lang, limits, log)
         server = PageServer(guard, bound, ready.set, grace_s=0.2)
         thread = threading.Thread(target=lambda: asyncio.run(server.run()), daemon=True)
         thread.start()
