@@ -16,7 +16,7 @@ from judge import power
 from judge.intervals import bootstrap, ratio_interval, t_interval, win_rate_interval
 from judge.position import agreed, averaged, position
 from judge.stats import Array, holm, sign_test, signs, t_test, wilcoxon, win_tie_loss
-from judge.table import ERROR, IDENTICAL, INVALID, OK, Meeting, Table, meeting
+from judge.table import ERROR, IDENTICAL, INVALID, OK, Meeting, Table, distinct, meeting
 
 FORMAT: Final = 1
 WANTED_DIFFERENCES: Final = (0.1, 0.25, 0.5, 1.0)  # points of score
@@ -32,11 +32,10 @@ def accounting(table: Table, unanswered: int) -> dict[str, Any]:
     width, judges = len(table.systems), len(table.judges)
     pair = ((table.question * width + low) * width + high) * judges + table.judge
     orders = pair * 2 + (table.first > table.second)
-    same = np.unique(pair[table.state == IDENTICAL])
-    pairs = np.unique(pair)
-    whole = np.unique(orders[table.state == OK]) // 2
-    complete = np.unique(whole)[np.bincount(np.searchsorted(np.unique(whole), whole)) == 2] if len(whole) else whole
-    asked_orders = np.unique(orders[table.state != IDENTICAL])
+    same, pairs = distinct(pair[table.state == IDENTICAL]), distinct(pair)
+    known = distinct(orders[table.state == OK]) // 2  # twice where both orders are known
+    complete = known[1:][known[1:] == known[:-1]]
+    asked_orders = distinct(orders[table.state != IDENTICAL])
     by_category: dict[str, dict[str, int]] = {}
     numbers = {name: place for place, name in enumerate(dict.fromkeys(table.categories))}
     category = np.array([numbers[name] for name in table.categories], dtype=np.int64)[table.question]
@@ -49,7 +48,7 @@ def accounting(table: Table, unanswered: int) -> dict[str, Any]:
         **counts,
         "pairs": len(pairs),
         "unanswered": unanswered,
-        "incomplete": len(pairs) - len(np.union1d(complete, same)),
+        "incomplete": len(pairs) - len(distinct(np.concatenate([complete, same]))),
         "orders_not_recorded": 2 * (len(pairs) - len(same)) - len(asked_orders),
         "reasons": dict(sorted(faults.items(), key=lambda one: (-one[1], one[0]))),
         "by_category": by_category,
@@ -205,12 +204,15 @@ def _bounds(table: Table, met: Meeting, d: Array | None, unanswered: int) -> dic
 
 def _per_category(table: Table, met: Meeting) -> dict[str, Any]:
     """Each class with its own interval; p values also adjusted for the number of classes (Holm)."""
-    names = sorted(
-        {table.categories[question] for question in (*met.question.tolist(), *met.partial.question.tolist())}
-    )
-    own = np.array([table.categories[question] for question in met.question.tolist()], dtype=object)
-    left = np.array([table.categories[question] for question in met.partial.question.tolist()], dtype=object)
-    found = {name: _category(met.where(own == name, left == name)) for name in names}
+    number = {name: place for place, name in enumerate(dict.fromkeys(table.categories))}
+    code = np.array([number[name] for name in table.categories], dtype=np.int64)
+    own, left = code[met.question], code[met.partial.question]
+    there = {*own.tolist(), *left.tolist()}
+    found = {
+        name: _category(met.where(own == place, left == place))
+        for name, place in sorted(number.items())
+        if place in there
+    }
     ps = [np.nan if one["p"] is None else one["p"] for one in found.values()]
     for one, p in zip(found.values(), holm(ps), strict=True):
         one["p_holm"] = None if np.isnan(p) else float(p)

@@ -2,10 +2,10 @@
 
 In: records of records.py and a run's folder. Out: the same records, in the same order, with the same bytes each time.
 These files are ours, so a line that is no such record is an error that names it, not something to skip. Price: 100,000
-verdicts of 1 kB are read in 1.0 s and held in 300 MB.
+verdicts of 1.5 kB are read in 0.8 s and held in 400 MB.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
@@ -17,7 +17,6 @@ from judge.records import (
     QUESTIONS,
     VERDICTS,
     Answer,
-    AnswerState,
     Choice,
     Question,
     Verdict,
@@ -31,7 +30,8 @@ Record = TypeVar("Record", Question, Answer, Verdict)
 Row = dict[str, Any]
 
 _NUMBERS: Final = frozenset({int, float})
-_STATES: Final = {VERDICTS: frozenset(get_args(VerdictState)), ANSWERS: frozenset(get_args(AnswerState))}
+_STATES: Final = frozenset(get_args(VerdictState))
+_TEXTS: Final = ("question_id", "category", "first", "second", "judge", "grammar", "fault", "explanation")
 _CHOICES: Final = frozenset((None, *get_args(Choice)))
 
 
@@ -68,28 +68,55 @@ def verdict_rows(run: Path) -> list[Row]:
     file = run / VERDICTS
     if not file.is_file():
         raise UsageError(f"{run} has no {VERDICTS}; name a run of `judge compare` or `judge import`.")
+    numbered = _rows(file)
+    rows = [row for _, row in numbered]
+    if _sound(rows):
+        return rows
     known = {field.name for field in fields(Verdict)}
-    found = []
-    for number, row in _rows(file):
-        if row.keys() != known or (fault := _fault_of_verdict(row)):
-            raise _damaged(file, number, fault if row.keys() == known else "its fields are not those of a verdict")
-        found.append(row)
-    return found
+    for number, row in numbered:
+        fault = "its fields are not those of a verdict" if row.keys() != known else _fault_of_verdict(row)
+        if fault:
+            raise _damaged(file, number, fault)
+    return rows
 
 
-def _fault_of_verdict(row: Mapping[str, Any]) -> str:
+def _sound(rows: Sequence[Row]) -> bool:
+    """Whether all are verdicts, asked column by column, which is three times as fast as row by row."""
+    size = len(fields(Verdict))
+    if {len(row) for row in rows} - {size}:
+        return False
+    try:
+        for name in _TEXTS:
+            if {type(row[name]) for row in rows} - {str}:
+                return False
+        if {type(row["raw"]) for row in rows} - {str, type(None)} or {type(row["sample"]) for row in rows} - {int}:
+            return False
+        seen = {(row["state"], row["choice"], type(row["score_first"]), type(row["score_second"])) for row in rows}
+    except (KeyError, TypeError):  # TypeError: a list where a text belongs
+        return False
+    return not any(_fault_of_state(*one) for one in seen)
+
+
+def _fault_of_verdict(row: Row) -> str:
     """Why these values are no verdict; "" where they are."""
-    for name in ("question_id", "category", "first", "second", "judge", "grammar", "fault", "explanation"):
+    for name in _TEXTS:
         if type(row[name]) is not str:
             return f"{name} is no text"
-    if row["state"] not in _STATES[VERDICTS] or row["choice"] not in _CHOICES or type(row["sample"]) is not int:
-        return "its state, choice or sample is not one of a verdict"
+    if type(row["sample"]) is not int:
+        return "its sample is no number"
     if row["raw"] is not None and type(row["raw"]) is not str:
         return "raw is no text"
-    kinds = {type(row["score_first"]), type(row["score_second"])}
-    if not (kinds <= _NUMBERS or kinds == {type(None)}):
+    if not isinstance(row["state"], str) or not isinstance(row["choice"], str | None):
+        return "its state or choice is no text"
+    return _fault_of_state(row["state"], row["choice"], type(row["score_first"]), type(row["score_second"]))
+
+
+def _fault_of_state(state: str, choice: str | None, first: type, second: type) -> str:
+    if state not in _STATES or choice not in _CHOICES:
+        return "its state or choice is not one of a verdict"
+    if not ({first, second} <= _NUMBERS or {first, second} == {type(None)}):
         return "its scores are no two numbers"
-    return "" if row["choice"] is not None or row["state"] != "ok" else "it is ok and has no choice"
+    return "" if choice is not None or state != "ok" else "it is ok and has no choice"
 
 
 def _record(kind: type[Record], row: Row, file: Path, number: int) -> Record:

@@ -7,6 +7,7 @@ with an order missing is in no average; it is listed with what was there of it. 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -52,18 +53,19 @@ class Table:
 
 def table_of(rows: Sequence[Mapping[str, Any]], named: Sequence[str] = ()) -> Table:
     """`rows` have the fields of `Verdict`, checked; `named`: systems in the order in which the user gave them."""
-    questions, question = _coded([row["question_id"] for row in rows])
+    questions, question = _coded(list(map(itemgetter("question_id"), rows)))
     categories = [""] * len(questions)
-    for place, row in zip(reversed(question.tolist()), reversed(rows), strict=True):
-        categories[place] = row["category"]  # the first one stays
-    shown = [row["first"] for row in rows], [row["second"] for row in rows]
-    systems = list(dict.fromkeys([*named, *(name for pair in zip(*shown, strict=True) for name in pair)]))
+    for place, category in zip(reversed(question.tolist()), map(itemgetter("category"), reversed(rows)), strict=True):
+        categories[place] = category  # the first one stays
+    shown = [list(map(itemgetter(name), rows)) for name in ("first", "second")]
+    systems = list(
+        dict.fromkeys([*named, *(name for pair in dict.fromkeys(zip(*shown, strict=True)) for name in pair)])
+    )
     number = {name: place for place, name in enumerate(systems)}
-    judges, judge = _coded([row["judge"] for row in rows])
+    judges, judge = _coded(list(map(itemgetter("judge"), rows)))
     state = np.array([STATES[row["state"]] for row in rows], dtype=np.int64)
-    scores = [
-        np.array([_or_nan(row[name]) for row in rows], dtype=np.float64) for name in ("score_first", "score_second")
-    ]
+    # As floats None is NaN.
+    scores = [np.array(list(map(itemgetter(name), rows)), dtype=np.float64) for name in ("score_first", "score_second")]
     choice = np.array([_MARGIN.get(row["choice"], np.nan) for row in rows], dtype=np.float64)
     ok = state == OK
     scored = bool((ok & ~np.isnan(scores[0])).any()) and not bool((ok & np.isnan(scores[0])).any())
@@ -83,15 +85,11 @@ def table_of(rows: Sequence[Mapping[str, Any]], named: Sequence[str] = ()) -> Ta
         score_second=scores[1],
         choice=np.where(ok, choice, np.nan),
         margin=margin,
-        faults=[row["fault"] for row in rows],
+        faults=list(map(itemgetter("fault"), rows)),
         scored=scored,
         lowest=1.0 if own else 0.0,
         highest=10.0,
     )
-
-
-def _or_nan(value: float | None) -> float:
-    return np.nan if value is None else value
 
 
 def _coded(values: Sequence[str]) -> tuple[list[str], Codes]:
@@ -99,6 +97,12 @@ def _coded(values: Sequence[str]) -> tuple[list[str], Codes]:
     number: dict[str, int] = {}
     codes = [number.setdefault(value, len(number)) for value in values]
     return list(number), np.array(codes, dtype=np.int64)
+
+
+def distinct(values: Codes) -> Codes:
+    """As np.unique, which hashes such numbers and takes ten times as long."""
+    ordered = np.sort(values)
+    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered
 
 
 @dataclass(frozen=True, slots=True)
