@@ -137,8 +137,10 @@ def temperature(model: Model, wanted: float | None, usual: float) -> float | Non
 
 def answers_cost(cost: Cost, system: System, questions: Sequence[Question], config: AnswerConfig) -> Cost:
     """The estimate with the answers of one system more."""
-    if system.model is None or system.checkpoint is not None:
+    if system.model is None:
         return cost
+    if system.checkpoint is not None:
+        return cost.with_served(system.name)
     sample = requests_of(system, questions[:SAMPLE], config, None)
     return cost.plus(system.model, sample, len(questions), min(USUAL_TOKENS, config.max_tokens))
 

@@ -6,7 +6,7 @@ systems are asked one after the other, so that the budget and the order of the c
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -113,6 +113,7 @@ class Cost:
     usd: float = 0.0
     most_usd: float = 0.0
     unpriced: tuple[str, ...] = ()  # models without a known price
+    served: tuple[str, ...] = ()  # checkpoints, whose calls cost nothing and are not counted
 
     def plus(self, model: Model, sample: Sequence[Request], calls: int, completion_tokens: int) -> "Cost":
         """With `calls` more that are like `sample`."""
@@ -127,12 +128,18 @@ class Cost:
             self.usd + (found.usd or 0.0),
             self.most_usd + (found.most_usd or 0.0),
             tuple(dict.fromkeys(unpriced)),
+            self.served,
         )
+
+    def with_served(self, name: str) -> "Cost":
+        """With a checkpoint more that this machine runs."""
+        return replace(self, served=(*self.served, name))
 
     def told(self) -> str:
         """For people."""
+        here = f" {', '.join(self.served)}: run on this machine, not counted." if self.served else ""
         if not self.calls:
-            return "No model is asked."
+            return here.strip() or "No model is asked."
         cost = f"about {self.usd:.2f} USD, {self.most_usd:.2f} if each reply is as long as it may be"
         if self.unpriced:
             names = ", ".join(self.unpriced)
@@ -143,7 +150,7 @@ class Cost:
             )
         return (
             f"About {self.calls:,} calls, {self.prompt_tokens:,} tokens asked and {self.completion_tokens:,} "
-            f"answered; {cost}."
+            f"answered; {cost}.{here}"
         )
 
     def record(self) -> Mapping[str, Any]:

@@ -110,7 +110,10 @@ def estimated(config: CompareConfig, prepared: Prepared, answers: Mapping[str, S
         cost = answers_cost(cost, system, questions, config.answer)
     usual = Answer(question_id="", system="", text="字" * USUAL_TOKENS)
     for judge in prepared.judges:
-        if judge.model is None or judge.checkpoint is not None:
+        if judge.model is None:
+            continue
+        if judge.checkpoint is not None:
+            cost = cost.with_served(judge.name)
             continue
         sample = []
         for number, question in enumerate(questions[:_SAMPLE]):
