@@ -85,3 +85,23 @@ def review(
             verbose=verbose,
         )
     )
+
+
+@app.command()
+def agreement(
+    run: Run,
+    reference: Annotated[
+        str | None, typer.Option("--reference", metavar="NAME", help="System that others are compared with; the run's.")
+    ] = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Judges against people, people against each other, and the difference and win rate that people have calibrated.
+
+    People's verdicts come from `judge review`.
+    """
+    from judge.agreement import AgreementCall
+    from judge.agreement import agreement as carry_out
+
+    carry_out(AgreementCall(run=run, reference=reference, as_json=as_json, quiet=quiet))

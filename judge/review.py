@@ -10,9 +10,10 @@ import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 
+from judge.records import VERDICTS
 from judge.review_app import review_app
 from judge.review_exchange import export_verdicts, import_verdicts
-from judge.review_items import Item, read_items
+from judge.review_items import Item, items_if_any, read_items
 from judge.review_session import Session, Settings, named_in_texts, seed_of
 from judge.review_store import FILE, ReviewStore
 from runkit.console import emit_json, say
@@ -96,10 +97,9 @@ def _export(call: ReviewCall, path: Path) -> None:
 
 
 def _import(call: ReviewCall, path: Path) -> None:
-    try:
-        items = read_items(call.run)
-    except InputError:  # recorded verdicts: people may have judged their answers elsewhere
-        items = []
+    items = items_if_any(call.run)
+    if not items and not (call.run / VERDICTS).is_file():
+        raise InputError(f"{call.run} is no run of `judge compare` or `judge import`.")
     with ReviewStore.open(call.run / FILE) as store:
         found = import_verdicts(store, path, items)
     if call.as_json:

@@ -7,7 +7,7 @@ left out. Price: one transaction for a whole file.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -15,11 +15,12 @@ from typing import Any, Final
 
 import orjson
 
-from judge.review_items import Item, Key, rows
+from judge.review_items import Item, Key
 from judge.review_plan import Slot
 from judge.review_store import CHOICES, Event, Reviewer, ReviewStore, Standing, clean_name
 from runkit.errors import UsageError
 from runkit.files import write_bytes
+from runkit.jsonl import JsonLineError, iter_lines, parse_object
 
 
 @dataclass(slots=True)
@@ -42,12 +43,12 @@ def export_verdicts(store: ReviewStore, path: Path) -> int:
 
 
 def import_verdicts(store: ReviewStore, path: Path, items: Sequence[Item]) -> Taken:
-    """Take the verdicts of a file. InputError: it is none of JSON lines. `items` empty: whatever is named is taken."""
+    """Take the verdicts of a file, and count the lines that are none. `items` empty: whatever is named is taken."""
     result, known = Taken(), {item.key: item for item in items}
     places: dict[str, tuple[Reviewer, list[Slot]]] = {}
     with store.together():
-        for row in rows(path):
-            fault = _fault(row, known)
+        for row, broken in _lines(path):
+            fault = broken or _fault(row, known)
             if fault is not None:
                 result.refused[fault] += 1
                 continue
@@ -66,6 +67,19 @@ def import_verdicts(store: ReviewStore, path: Path, items: Sequence[Item]) -> Ta
             else:
                 result.known += 1
     return result
+
+
+def _lines(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """Objects; for a line that is none, why."""
+    try:
+        with path.open("rb") as file:
+            for line in iter_lines(file):
+                try:
+                    yield ({}, line.reason) if line.data is None else (parse_object(line.data), "")
+                except JsonLineError as error:
+                    yield {}, error.reason
+    except OSError as error:
+        raise UsageError(f"Cannot read {path}: {error.strerror}; name a file of `judge review --export`.") from error
 
 
 _KEPT: Final = ("choice", "score_left", "score_right", "note", "principles_version", "principles_sha256", "lang")

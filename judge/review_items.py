@@ -6,15 +6,15 @@ one is shown left is the plan's business. Price: all questions and answers lie i
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import orjson
 
-from judge.records import ANSWERS, QUESTIONS, VERDICTS
+from judge.records import ANSWERS, QUESTIONS, VERDICTS, Question
+from judge.store import read_answers, read_questions, verdict_rows
 from runkit.errors import InputError
 
 Key = tuple[str, str, str]  # question, and its two systems by name
@@ -53,59 +53,43 @@ def read_items(run: Path) -> list[Item]:
             "review a run of `judge compare`."
         )
     texts: dict[str, dict[str, str]] = {}
-    for row in rows(run / ANSWERS):
-        if isinstance(text := row.get("text"), str):
-            texts.setdefault(str(row["question_id"]), {})[str(row["system"])] = text
+    for answer in read_answers(run):
+        if answer.text is not None:
+            texts.setdefault(answer.question_id, {})[answer.system] = answer.text
     judged = _judged_pairs(run)
     found = []
-    for row in rows(run / QUESTIONS):
-        question, answers = row.get("text"), texts.get(str(row["id"]), {})
-        if not isinstance(question, str):
-            continue
+    for question in read_questions(run):
+        answers = texts.get(question.id, {})
         for a, b in combinations(sorted(answers), 2):
-            if answers[a] != answers[b] and (judged is None or (a, b) in judged):
-                found.append(_item(row, question, (a, answers[a]), (b, answers[b])))
+            if question.text is not None and answers[a] != answers[b] and (judged is None or (a, b) in judged):
+                found.append(_item(question, question.text, (a, b), (answers[a], answers[b])))
     if not found:
         raise InputError(f"Nothing can be reviewed in {run}: no question has two answers that differ.")
     return found
 
 
-def rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a file of JSON lines that one of our commands wrote. InputError: it was changed."""
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    row = orjson.loads(line)
-                except orjson.JSONDecodeError:
-                    row = None
-                if not isinstance(row, dict):
-                    raise InputError(f"{path}, line {number}, is no JSON object; run the command that made it again.")
-                yield row
-    except OSError as error:
-        raise InputError(f"Cannot read {path}: {error.strerror}.") from error
+def items_if_any(run: Path) -> list[Item]:
+    """As `read_items`; nothing where the run holds recorded verdicts alone, whose answers people saw elsewhere."""
+    return read_items(run) if (run / ANSWERS).is_file() else []
 
 
 def _judged_pairs(run: Path) -> set[tuple[str, str]] | None:
     """Pairs of systems that a judge compared; None: there are no verdicts yet, and all pairs are taken."""
     if not (run / VERDICTS).is_file():
         return None
-    pairs = set()
-    for row in rows(run / VERDICTS):
-        a, b = sorted((str(row["first"]), str(row["second"])))
-        pairs.add((a, b))
-    return pairs or None
+    shown = {(row["first"], row["second"]) for row in verdict_rows(run)}
+    return {(min(pair), max(pair)) for pair in shown} or None
 
 
-def _item(row: dict[str, Any], question: str, a: tuple[str, str], b: tuple[str, str]) -> Item:
-    reference = row.get("reference")
+def _item(question: Question, text: str, systems: tuple[str, str], texts: Sequence[str]) -> Item:
+    reference = question.reference
     return Item(
-        question_id=str(row["id"]),
-        category=str(row.get("category") or ""),
-        question=question,
-        reference=reference if isinstance(reference, str) and reference.strip() else None,
-        a=a[0],
-        b=b[0],
-        text_a=a[1],
-        text_b=b[1],
+        question_id=question.id,
+        category=question.category,
+        question=text,
+        reference=reference if reference is not None and reference.strip() else None,
+        a=systems[0],
+        b=systems[1],
+        text_a=texts[0],
+        text_b=texts[1],
     )
