@@ -28,7 +28,7 @@ from torch.amp.grad_scaler import GradScaler
 
 from runkit.console import Terminated, say
 from runkit.errors import InputError, UserError
-from runkit.files import append_bytes, write_bytes
+from runkit.files import append_bytes, write_bytes, write_json
 from train.checkpoint import Checkpoints, State, newest
 from train.data import NO_TARGET, Batch
 from train.distributed import World
@@ -40,6 +40,7 @@ from train.optim_config import rate
 from train.pretrain_config import LoopConfig
 
 METRICS: Final = "metrics.jsonl"
+BEFORE: Final = "before.json"  # what a model that was trained before loses on held-out rows
 MEDIAN_OF: Final = 50  # steps whose loss says what is usual
 FEWEST: Final = 10  # of them, before a spike can be told
 
@@ -66,6 +67,7 @@ class Training:
     on_step: Callable[[dict[str, Any]], None]  # is given each line of the metrics, in the main process
     sample: Callable[[], list[dict[str, Any]]] = list  # texts of the model; draws the same in every process
     world: World = field(default_factory=lambda: World(torch.device("cpu")))
+    measure_first: bool = False  # before the first step too, for a model that was trained before
 
 
 def train(training: Training) -> State:
@@ -103,6 +105,9 @@ class _Loop:
     def run(self) -> State:
         self._resume()
         training = self.training
+        if training.measure_first and training.held_out and self.state.step == 0:
+            before = self._measure()
+            self.world.on_main(lambda: write_json(training.run / BEFORE, before))
         with _Signals(told=self.world.main) as signals:
             while self.state.step < training.steps:
                 started = time.perf_counter()
@@ -317,3 +322,12 @@ def _cut_metrics(path: Path, step: int) -> None:
     if len(kept) < step:
         say(f"Warning: {path} lacks {step - len(kept):,} of the {step:,} steps that were made; the model has them.")
     write_bytes(path, b"".join(orjson.dumps(row) + b"\n" for row in kept))
+
+
+def loss_before(run: Path) -> float | None:
+    """Held-out loss before the first step; None: it was not measured."""
+    file = run / BEFORE
+    try:
+        return float(orjson.loads(file.read_bytes())["held_out_loss"])
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+        return None  # cut by hand; nothing hangs on it

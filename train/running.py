@@ -23,7 +23,7 @@ from train.checkpoint import Checkpoints, State, folders
 from train.config import DataConfig
 from train.data import Batch, Rows, Sequences, TooMuch, joined, training_data
 from train.distributed import World, world
-from train.loop import METRICS, Training, read_metrics, train
+from train.loop import METRICS, Training, loss_before, read_metrics, train
 from train.lora import Adapter
 from train.model import Model
 from train.model_config import ModelConfig
@@ -157,9 +157,10 @@ def _train(call: RunCall, here: World, prepared: Prepared, directory: RunDir) ->
             held_out=held_out,
             data_sha256=rows.sha256,
             checkpoints=Checkpoints(run, config.keep, start.special, start.files, adapter),
-            on_step=lambda row: _seen(watch, row, about),
+            on_step=lambda row: _seen(watch, row, about, run),
             sample=lambda: prepared.sample(model),
             world=here,
+            measure_first=bool(start.inputs),
         )
         with _reported(watch, about, here, directory, call.started):
             state = train(training)
@@ -168,10 +169,11 @@ def _train(call: RunCall, here: World, prepared: Prepared, directory: RunDir) ->
     return summary
 
 
-def _seen(watch: Watch, row: dict[str, Any], about: dict[str, Any]) -> None:
+def _seen(watch: Watch, row: dict[str, Any], about: dict[str, Any], run: Path) -> None:
     """The report is written at each measurement: a long run is looked at while it goes on."""
     watch.on_step(row)
     if "held_out_loss" in row or "samples" in row:
+        about["held_out_loss_before"] = loss_before(run)
         watch.write_report(about)
 
 
@@ -262,6 +264,7 @@ def _summary(run: Path, shape: ModelConfig, state: State) -> dict[str, Any]:
         "tokens": state.tokens,
         "loss": state.losses[-1],
         "held_out_loss": measured[-1] if measured else None,  # none: nothing was held out, or eval_rows is 0
+        **({"held_out_loss_before": before} if (before := loss_before(run)) is not None else {}),
         "checkpoint": str(folders(run)[0].relative_to(run)),
     }
 
@@ -269,6 +272,8 @@ def _summary(run: Path, shape: ModelConfig, state: State) -> dict[str, Any]:
 def _tell(call: RunCall, summary: dict[str, Any]) -> None:
     measured = summary["held_out_loss"]
     on_held_out = f", {measured:.4f} on held-out rows" if measured is not None else ""
+    if measured is not None and (before := summary.get("held_out_loss_before")) is not None:
+        on_held_out += f" ({before:.4f} before)"
     of_answers = " of answers" if "answer_tokens" in summary else ""
     say(
         f"Trained {summary['steps']:,} steps on {summary['tokens']:,} tokens{of_answers}; loss of the last step "

@@ -93,6 +93,8 @@ def _head(
     if measured:
         value = measured[-1]["held_out_loss"]
         at = words["held_out_note"].format(step=f"{measured[-1]['step']:,}")
+        if (before := summary.get("held_out_loss_before")) is not None:
+            at += words["before_note"].format(loss=f"{before:.4f}")
         cards.append(Figure(words["held_out_loss"], f"{value:.4f}", at))
         cards.append(Figure(words["perplexity"], _perplexity(value), words["perplexity_note"]))
     known = [rate for rate in rates if rate is not None]

@@ -158,6 +158,19 @@ def test_it_learns_to_answer_and_transformers_asks_it_the_same_way(tuned: Path) 
     assert "left_out.jsonl" in page and "简" not in page.split("</style>")[0]
 
 
+def test_what_the_base_model_loses_on_held_out_answers_is_told(base: Path, tuned: Path) -> None:
+    loaded = load_model(base)
+    assert loaded.tokenizer is not None
+    digits = {"digits": find_items([str(tuned.parent / "digits.jsonl")])}
+    dialogues, _ = read_dialogues(digits, usual_template(loaded.tokenizer), 97)
+    losses = [loss_of(loaded.model, dialogues, number) for number in np.flatnonzero(dialogues.held_out(0.1))]
+    before = sum(loss for loss, _ in losses) / sum(count for _, count in losses)
+    summary = json.loads((tuned / "summary.json").read_text())
+    assert summary["held_out_loss_before"] == pytest.approx(before, abs=1e-5)
+    assert summary["held_out_loss"] < before / 3
+    assert f"{before:.4f} before the first step" in (tuned / "report.html").read_text()
+
+
 def test_the_same_again_to_the_bit_and_after_a_stop(base: Path, tuned: Path, tmp_path: Path, data: Path) -> None:
     first = newest(tuned)[0]
     sft(call(base, data, tmp_path / "run", steps=60))
