@@ -7,13 +7,13 @@ bootstrap; 20 ms for each system with 80 questions.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from judge import power
-from judge.intervals import bootstrap, ratio_interval, t_interval, win_rate_interval
+from judge.intervals import bootstrap_columns, ratio_interval, t_interval, win_rate_interval
 from judge.position import agreed, averaged, position
 from judge.stats import Array, holm, sign_test, signs, t_test, wilcoxon, win_tie_loss
 from judge.table import ERROR, IDENTICAL, INVALID, OK, Meeting, Table, distinct, meeting
@@ -99,7 +99,7 @@ def _means(table: Table, met: Meeting, d: Array) -> dict[str, Any]:
         "swap_avg_diff": t.mean,
         "diff_sem": t.sem,
         "diff_t_interval": _pair(None if t.low is None or t.high is None else (t.low, t.high)),
-        "diff_bootstrap_interval": _pair(bootstrap(d)),
+        "diff_bootstrap_interval": None,  # of all systems at once
         "ratio_percent": 100.0 * sys_mean / ref_mean if sys_mean is not None and ref_mean else None,
         "ratio_percent_interval": None if ratio is None else [100.0 * ratio[0], 100.0 * ratio[1]],
         "identical": int(met.identical.sum()),
@@ -287,17 +287,31 @@ def _pair(interval: tuple[float, float] | None) -> list[float] | None:
 
 def of_meetings(table: Table, reference: str, unanswered: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """`systems` of the summary; of several judges also what each of them says."""
-    found: dict[str, Any] = {}
+    each = range(len(table.judges)) if len(table.judges) > 1 else ()
+    met: dict[tuple[str, int | None], Meeting] = {}
     for system in table.systems:
-        if system == reference:
-            continue
-        met = meeting(table, system, reference)
-        if met.n == 0 and not len(met.partial.question):
-            continue  # the two never met
-        found[system] = system_figures(table, met, unanswered.get(system, ()))
-        if len(table.judges) > 1:
-            found[system]["by_judge"] = {
-                name: system_figures(table, meeting(table, system, reference, place))
-                for place, name in enumerate(table.judges)
-            }
-    return found
+        for judge in (None, *each) if system != reference else ():
+            found = meeting(table, system, reference, judge)
+            if found.n or len(found.partial.question):  # else the two never met
+                met[system, judge] = found
+    drawn = _bootstrapped(table, met.values())
+    figures: dict[str, Any] = {}
+    for ((system, judge), found), interval in zip(met.items(), drawn, strict=True):
+        own = system_figures(table, found, unanswered.get(system, ()) if judge is None else ())
+        if found.n:
+            own["diff_bootstrap_interval"] = interval
+        if judge is None:
+            figures[system] = own
+        else:
+            figures[system].setdefault("by_judge", {})[table.judges[judge]] = own
+    return figures
+
+
+def _bootstrapped(table: Table, met: Collection[Meeting]) -> list[list[float] | None]:
+    """Of each mean difference; the same questions are drawn for all, which takes a tenth of the time of one by one."""
+    values = np.full((len(table.questions), len(met)), np.nan)
+    for column, one in enumerate(met):
+        values[one.question, column] = averaged(one.d1, one.d2)
+    rows = ~np.isnan(values).all(axis=1)
+    low, high = bootstrap_columns(values[rows])
+    return [None if np.isnan(a) else [float(a), float(b)] for a, b in zip(low, high, strict=True)]
