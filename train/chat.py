@@ -150,6 +150,8 @@ class Chat:
         elif name == "save":
             if not rest:
                 raise UsageError("/save takes the name of a file.")
+            if Path(rest).exists():
+                raise UsageError(f"{rest} exists already; name another file.")
             write_json(Path(rest), self.record())
             say(f"Written: {rest}")
         elif name == "help":

@@ -163,6 +163,10 @@ def learnable(turns: list[Turn], template: ChatTemplate, counts: Counter[str]) -
     unanswered = 0
     if turns and turns[-1][0] == "user" and any(role == "assistant" for role, _ in turns):
         turns, unanswered = turns[:-1], 1
+    head = [turn for turn in turns[:1] if turn[0] == "system"]
+    greeted = len(turns) > len(head) + 1 and turns[len(head)][0] == "assistant" and turns[len(head) + 1][0] == "user"
+    if greeted:  # as ShareGPT's that were cut out of a longer talk: nothing was asked
+        turns = [*head, *turns[len(head) + 1 :]]
     spoken = [role for role, _ in turns if role != "system"]
     if "assistant" not in spoken:
         raise JsonLineError("answer.missing", "no turn of an assistant")
@@ -177,6 +181,7 @@ def learnable(turns: list[Turn], template: ChatTemplate, counts: Counter[str]) -
     if (refused := template.accepts([role for role, _ in turns])) is not None:
         raise JsonLineError("template.refused", refused)
     counts["last_question_left_out"] += unanswered
+    counts["first_answer_left_out"] += greeted
     return turns
 
 

@@ -171,7 +171,7 @@ def _files(material: _Material) -> dict[str, bytes]:
 def _left_out(found: Found) -> list[str]:
     """A sentence when dialogues were left out or shortened."""
     counts = found.counts
-    plain = ("read", "used", "shortened", "last_question_left_out")
+    plain = ("read", "used", "shortened", "last_question_left_out", "first_answer_left_out")
     reasons = ", ".join(f"{name} {count:,}" for name, count in counts.most_common() if name not in plain and count)
     told = (
         [f"{counts['read'] - counts['used']:,} of {counts['read']:,} dialogues are left out: {reasons}."]

@@ -96,6 +96,8 @@ def test_commands(bpe: Tokenizer, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert one.command(f"/save {tmp_path / 'talk.json'}")
     saved = json.loads((tmp_path / "talk.json").read_text("utf-8"))
     assert [message["role"] for message in saved["messages"]] == ["system", "user", "assistant"]
+    with pytest.raises(UsageError, match="exists already"):
+        one.command(f"/save {tmp_path / 'talk.json'}")
     assert one.command("/reset") and not one.turns
     assert not one.command("/quit")
     assert "/save FILE" in capsys.readouterr().err

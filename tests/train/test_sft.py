@@ -152,7 +152,9 @@ def test_it_learns_to_answer_and_transformers_asks_it_the_same_way(tuned: Path) 
         assert answer[-1] in template.end_ids and len(answer) < 16
         assert re.fullmatch(f"是[{DIGITS}]。", tokenizer.decode(answer))
     summary = json.loads((tuned / "summary.json").read_text())
-    assert summary["dialogues"] == {"read": 60, "used": 60, "shortened": 0, "last_question_left_out": 0}
+    assert summary["dialogues"] == {"read": 60, "used": 60, "shortened": 0} | dict.fromkeys(
+        ("last_question_left_out", "first_answer_left_out"), 0
+    )
     assert summary["template"] == "chatml"
     page = (tuned / "report.html").read_text()
     assert "left_out.jsonl" in page and "简" not in page.split("</style>")[0]
@@ -198,6 +200,7 @@ def test_what_is_left_out_is_counted_by_reason(base: Path, tmp_path: Path, capsy
         {"instruction": "没有回答", "input": "", "output": " "},
         {"conversations": [*talk, {"from": "tool", "value": "x"}]},
         {"conversations": talk[::-1]},
+        {"conversations": [{"from": "system", "value": "简短"}, talk[1], *talk]},
         {"conversations": [*talk, talk[0]]},
         {"messages": long},
         {"instruction": "长", "output": "一" * 200},
@@ -212,14 +215,15 @@ def test_what_is_left_out_is_counted_by_reason(base: Path, tmp_path: Path, capsy
     sft(call(base, path, tmp_path / "run", steps=1, batch_rows=1, eval_rows=0))
     counts = json.loads((tmp_path / "run" / "summary.json").read_text())["dialogues"]
     assert counts == {
-        **{"read": 23, "used": 14, "shortened": 1, "last_question_left_out": 1, "question.empty": 1},
+        **{"read": 24, "used": 15, "shortened": 1, "last_question_left_out": 1, "first_answer_left_out": 1},
+        **{"question.empty": 1},
         **{"answer.empty": 1, "role.unknown": 1, "role.order": 2, "length.too_long": 1, "answer.missing": 1},
         **{"json.syntax": 1, "json.not_an_object": 1},
     }
     left = [json.loads(line) for line in (tmp_path / "run" / LEFT_OUT).read_text().splitlines()]
     assert len(left) == 7 and {row["source"] for row in left} == {"odd"}
-    assert [row["line"] for row in map(json.loads, (tmp_path / "run" / "quarantine.jsonl").open())] == [10, 11]
-    assert "9 of 23 dialogues are left out: " in capsys.readouterr().err
+    assert [row["line"] for row in map(json.loads, (tmp_path / "run" / "quarantine.jsonl").open())] == [11, 12]
+    assert "9 of 24 dialogues are left out: " in capsys.readouterr().err
 
 
 def test_weights_say_how_often_a_source_is_seen(base: Path, tmp_path: Path) -> None:
