@@ -280,3 +280,13 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "nan" not in (out + err).lower()
     agreement(AgreementCall(run=run, quiet=True))
     assert capsys.readouterr() == ("", "")
+    # To another machine and back: the same figures.
+    other, file = run_of(tmp_path / "other", {("q0", "a", "b"): 0.0}), tmp_path / "all.jsonl"
+    (other / VERDICTS).write_bytes((run / VERDICTS).read_bytes())
+    assert run_app(app, ["review", str(run), "--export", str(file), "-q", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"file": str(file), "verdicts": 22}
+    assert run_app(app, ["review", str(other), "--import", str(file)]) == 0
+    assert "22 verdicts taken, 0 known" in capsys.readouterr().err
+    assert agreement_of(other) == agreement_of(run)
+    assert run_app(app, ["review", str(run), "--export", str(file), "--import", str(file)]) == 2
+    assert run_app(app, ["review", str(run), "--import", str(tmp_path / "none")]) == 2
