@@ -53,16 +53,15 @@ def answer(call: AnswerCall) -> None:
     keep_apart(call.out, call.questions)
     systems = _models(call)
     found = read_questions(call.questions, call.limit, call.sample)
-    tell_questions(found)
     cost = Cost()
     for system in systems:
         cost = answers_cost(cost, system, found.questions, call.config)
     if call.dry_run:
+        tell_questions(found)
         say(f"{cost.told()} Nothing was written or sent.")
         if call.as_json:
             emit_json({"questions": len(found.questions), "categories": found.categories, **cost.record()})
         return
-    say(cost.told())
     config = {
         **call.config.model_dump(mode="json"),
         "systems": [system.record() for system in systems],
@@ -72,6 +71,8 @@ def answer(call: AnswerCall) -> None:
     answers: list[list[Answer]] = []
     with RunDir.open(call.out, COMMAND, config, found.inputs) as run:
         note_usage(run, usage(call.started))
+        tell_questions(found)
+        say(cost.told())
         try:
             _ask(call, run, systems, found, answers)
         except (UserError, KeyboardInterrupt, Terminated) as error:

@@ -9,18 +9,30 @@ each call that was made before; tokens otherwise.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from judge.answers import ask_answers, collect_files
 from judge.asking import Desk, read_prompts
 from judge.compare_config import CompareConfig
-from judge.compare_plan import CompareCall, Prepared, bound, dry_run, estimated, inputs_of, prepare, tell_questions
+from judge.compare_plan import (
+    CompareCall,
+    Prepared,
+    bound,
+    dry_run,
+    estimated,
+    inputs_of,
+    prepare,
+    tell_baseline,
+    tell_questions,
+)
 from judge.judging import Matches, ask_judge, identical_verdict, matches
-from judge.records import LEDGER, VERDICTS, Answer, Question, Verdict
-from judge.run_output import give_back, nothing_came, write_calls, write_faults
+from judge.records import ANSWERS, LEDGER, VERDICTS, Answer, Question, Verdict
+from judge.reporting import REPORT, write_report
+from judge.run_output import calls_of, give_back, nothing_came, tell_calls, write_calls, write_faults
 from judge.store import write_answers, write_questions, write_verdicts
 from judge.systems import System
-from runkit.console import Terminated, say
+from judge.tell import tell
+from runkit.console import Terminated, emit_json, say
 from runkit.errors import TooManyFailures, UserError
 from runkit.fields import Fault
 from runkit.ledger import Ledger
@@ -46,6 +58,7 @@ def compare(call: CompareCall) -> None:
         dry_run(call, prepared)
         return
     work = Work()
+    summary: dict[str, Any] | None = None
     with RunDir.open(call.out, COMMAND, bound(call, prepared), inputs_of(prepared)) as run:
         note_usage(run, usage(call.started))
         stopped: BaseException | None = None
@@ -58,15 +71,18 @@ def compare(call: CompareCall) -> None:
             if isinstance(stopped, UserError) and nothing_came(run):
                 give_back(run)
             else:
-                write_verdicts(run.path, in_order(work, prepared, call.config))
+                verdicts = in_order(work, prepared, call.config)
+                write_verdicts(run.path, verdicts)
+                summary = write_report(run.path, call.lang) if verdicts else None
                 note_usage(run, usage(call.started))
-    _tell(call, prepared, work)
+    _tell(call, prepared, work, summary)
 
 
 def _work(call: CompareCall, prepared: Prepared, run: RunDir, work: Work) -> None:
     questions = prepared.questions.questions
     write_questions(run.path, questions)
     tell_questions(prepared.questions)
+    tell_baseline(prepared)
     collect_files(prepared.systems, questions, work.answers, work.faults)
     write_faults(run, [*prepared.questions.faults, *work.faults])
     say(estimated(call.config, prepared, work.answers).told())
@@ -118,18 +134,22 @@ def in_order(work: Work, prepared: Prepared, config: CompareConfig) -> list[Verd
     return [row[3] for row in sorted(rows, key=lambda row: row[:3])]
 
 
-def _tell(call: CompareCall, prepared: Prepared, work: Work) -> None:
-    verdicts = [verdict for found in work.verdicts.values() for verdict in found]
-    found = Counter(verdict.state for verdict in verdicts)
-    asked, bad = len(verdicts), found["invalid"] + found["error"]
-    say(
-        f"{asked:,} verdicts asked = {found['ok']:,} ok + {found['invalid']:,} invalid + {found['error']:,} error; "
-        f"{len(work.matches.identical) * len(prepared.judges):,} ties of identical answers, "
-        f"{work.matches.unanswered:,} pairs without an answer."
-    )
-    for fault, count in Counter(verdict.fault for verdict in verdicts if verdict.fault).most_common(5):
-        say(f"  {count:>8,}  {fault}")
-    if bad > call.max_bad * max(1, asked):
+def _tell(call: CompareCall, prepared: Prepared, work: Work, summary: Mapping[str, Any] | None) -> None:
+    if summary is None:
         raise TooManyFailures(
-            f"{bad:,} of {asked:,} verdicts failed, more than --max-bad {call.max_bad:g}; see {call.out / VERDICTS}."
+            f"No question was answered by two systems, so there is nothing to judge; see {call.out / ANSWERS}."
+        )
+    if call.as_json:
+        bad = Counter(fault.reason for fault in (*prepared.questions.faults, *work.faults))
+        beside = {"not_read": dict(bad.most_common()), "run": str(call.out)}
+        emit_json({**summary, **calls_of(call.out), **usage(call.started), **beside})
+    tell(summary)
+    tell_calls(call.out)
+    say(f"Report: {call.out / REPORT}")
+    account = summary["accounting"]
+    bad_verdicts = account["invalid"] + account["error"]
+    if bad_verdicts > call.max_bad * max(1, account["asked"]):
+        raise TooManyFailures(
+            f"{bad_verdicts:,} of {account['asked']:,} verdicts failed, more than --max-bad {call.max_bad:g}; see "
+            f"{call.out / VERDICTS}."
         )

@@ -147,6 +147,14 @@ def dry_run(call: CompareCall, prepared: Prepared) -> None:
         )
 
 
+def tell_baseline(prepared: Prepared) -> None:
+    """What the judge without a model is, and what it cannot do."""
+    if any(judge.model is None for judge in prepared.judges):
+        silent = sum(question.reference is None for question in prepared.questions.questions)
+        cannot = f", and it cannot judge the {silent:,} questions without one" if silent else ""
+        say(f"{OVERLAP} is a weak baseline: it counts what an answer shares with the reference answer{cannot}.")
+
+
 def tell_questions(found: QuestionSet) -> None:
     """How many of which class, and what was none."""
     classes = ", ".join(f"{name} {count:,}" for name, count in found.categories.items())

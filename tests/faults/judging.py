@@ -26,7 +26,7 @@ from tests.faults.teaching import MEMORY, PREPARED, rows
 from tests.faults.texts import text
 
 MODULE = Setup(module="judge.__main__")
-OUTPUTS = ("questions.jsonl", "answers.jsonl", "verdicts.jsonl")
+OUTPUTS = ("questions.jsonl", "answers.jsonl", "verdicts.jsonl", "summary.json", "report.html")
 USD = {"prompt": 10.0, "completion": 20.0}  # a million tokens
 CALL_USD = (PROMPT_TOKENS * USD["prompt"] + COMPLETION_TOKENS * USD["completion"]) / 1e6
 CLASSES = ("open qa", "数学", "Brainstorming", "写作", "code")
