@@ -4,7 +4,7 @@ In: a run and its summary. Out: one self-contained HTML page, in English or Chin
 with one line that answers the question. Price: 0.1 s, and 0.3 MB at most.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from judge.report_order import accounting, judges, lengths, position, ranking, scores
@@ -21,12 +21,14 @@ from judge.report_parts import (
 )
 from judge.report_questions import disagreeing, far_apart, flagged, unread
 from judge.report_text import WORDS, headline
-from judge.summary import Run
+from judge.summary import ALPHA, Run
 from runkit import report as r
 from runkit.report import Column, Content, Html
 
 MOST_SYSTEMS: Final = 60
-MOST_DETAILS: Final = 12  # systems whose classes and figures are shown
+MOST_DETAILS: Final = 24  # systems whose classes and figures are shown
+MOST_CLASSES: Final = 16  # columns
+FEW: Final = 5  # questions of a class
 SATURATED: Final = 0.3  # of scores at the top of the scale
 CORRELATED: Final = 0.2
 LOST: Final = 0.02  # of the verdicts of a class, and twice the whole's share
@@ -69,6 +71,12 @@ def cards(page: Page) -> Html:
     if len(page.systems) == 1:
         [one] = page.systems.values()
         items += _cards_of(page, one)
+    else:
+        items += [r.Figure(page.t("systems"), len(page.systems)), r.Figure(page.t("n"), page.found["questions"])]
+        helped, effects = _helped(page)
+        if effects:
+            note = page.t("helps_note", low=signed(min(effects)), high=signed(max(effects)))
+            items.append(r.Figure(page.t("helps"), page.t("of", part=helped, whole=len(effects)), note))
     note = page.t("verdicts_note", **{key: f"{account[key]:,}" for key in ("ok", "invalid", "error")})
     items.append(r.Figure(page.t("verdicts"), account["asked"], note))
     return r.figures(items)
@@ -113,6 +121,12 @@ def _cards_of(page: Page, one: Mapping[str, Any]) -> list[r.Figure]:
     return items
 
 
+def _helped(page: Page) -> tuple[int, list[float]]:
+    """In how many systems being shown first helps beyond doubt, and all effects."""
+    found = [one for one in page.systems.values() if one["position_effect_interval"] is not None]
+    return sum(one["position_effect_interval"][0] > 0 for one in found), [one["position_effect"] for one in found]
+
+
 def _percent(value: float) -> str:
     return f"{value:.1f}%"
 
@@ -124,6 +138,9 @@ def look(page: Page) -> Html:
     if len(page.systems) == 1:
         [(name, one)] = page.systems.items()
         hints += _position_hints(page, name, one)
+    else:
+        helped, effects = _helped(page)
+        hints += [page.t("look_helped", part=helped, whole=len(effects))] if 2 * helped > len(effects) else []
     lost = account["invalid"] + account["error"]
     if lost:
         bounds = [one["bounds"]["diff"] for one in page.systems.values() if one["bounds"]["diff"]]
@@ -212,7 +229,10 @@ def overall(page: Page) -> Html:
     if page.scored:
         columns += [Column(page.t(key), numeric=True) for key in ("mean", "reference_mean")]
     columns += [Column(page.t(key), numeric=True) for key in ("n", "results", "win_rate", "interval")]
-    columns += [Column(page.t("p_holm" if len(shown) > 1 else "p"), numeric=True), Column(page.t("answer"))]
+    columns += [
+        Column(page.t("p_holm" if len(shown) > 1 else "p"), numeric=True),
+        Column(page.t("answer"), numeric=True),
+    ]
     rows: list[list[Content]] = []
     for name, one in shown:
         row: list[Content] = [name, drawn(one["swap_avg_diff"], one["diff_t_interval"], scale)]
@@ -228,8 +248,11 @@ def overall(page: Page) -> Html:
     if len(page.systems) > MOST_SYSTEMS:
         parts.append(r.paragraph(page.t("and_more", count=f"{len(page.systems) - MOST_SYSTEMS:,}")))
     for name, one in shown[:MOST_DETAILS]:
-        details = details_of(page, one)
-        parts.append(details if len(shown) == 1 else r.folded(page.t("details", system=name), details))
+        if len(shown) == 1:
+            parts.append(details_of(page, one))
+        else:
+            both = details_of(page, one), _classes_of(page, one, _scale_of([one]))
+            parts.append(r.folded(page.t("details", system=name), *both))
     return r.section(page.t("overall"), *parts, name="overall", note=page.t("overall_note"))
 
 
@@ -258,18 +281,38 @@ def details_of(page: Page, one: Mapping[str, Any]) -> Html:
     if one["incomplete"] or one["unanswered"]:
         rows.append((t("row_bounds"), page.range(one["bounds"]["diff"])))
         rows.append((t("row_bounds_rate"), page.range(one["bounds"]["win_rate_averaged"], share)))
-    return r.table([Column(t("figure")), Column(t("value"), numeric=True)], rows_of(rows))
+    half = (len(rows) + 1) // 2
+    columns = [Column(t("figure")), Column(t("value"), numeric=True)]
+    return r.element("div", *(r.table(columns, rows_of(part)) for part in (rows[:half], rows[half:])), class_="pair")
 
 
 def classes(page: Page) -> Html:
-    """Each system by class of question."""
-    shown = list(page.systems.items())[:MOST_DETAILS]
-    scale = Scale.around([part["interval"] for _, one in shown for part in one["per_category"].values()])
-    parts = []
-    for name, one in shown:
-        table = _classes_of(page, one, scale)
-        parts.append(table if len(shown) == 1 else r.folded(name, table))
-    return r.section(page.t("classes"), *parts, name="classes", note=page.t("classes_note"))
+    """Each class of question with its interval; of several systems their differences side by side."""
+    systems = list(page.systems.items())[:MOST_SYSTEMS]
+    if len(systems) == 1:
+        [(_, one)] = systems
+        body = _classes_of(page, one, _scale_of([one]))
+        return r.section(page.t("classes"), body, name="classes", note=page.t("classes_note"))
+    names = sorted({name for _, one in systems for name in one["per_category"]})[:MOST_CLASSES]
+    columns = [Column(page.t("system")), *(Column(name, numeric=True) for name in names)]
+    rows: list[list[Content]] = []
+    for system, one in systems:
+        cells = [one["per_category"].get(name) for name in names]
+        rows.append([system, *("–" if cell is None else _cell(cell) for cell in cells)])
+    note = f"{page.t('classes_side_by_side')} {page.t('classes_note')}"
+    return r.section(page.t("classes"), r.table(columns, rows), name="classes", note=note)
+
+
+def _cell(part: Mapping[str, Any]) -> Content:
+    text = signed(part["diff"])
+    return r.element("b", text) if part["p_holm"] is not None and part["p_holm"] < ALPHA else text
+
+
+def _scale_of(systems: Sequence[Mapping[str, Any]]) -> Scale:
+    """For classes of few questions, whose intervals are far wider than all others, the scale is not widened."""
+    parts = [part for one in systems for part in one["per_category"].values() if part["diff"] is not None]
+    many = [part for part in parts if part["n"] >= FEW] or parts
+    return Scale.around([*(part["interval"] for part in many), *([part["diff"]] * 2 for part in parts)])
 
 
 def _classes_of(page: Page, one: Mapping[str, Any], scale: Scale) -> Html:

@@ -94,16 +94,20 @@ def ranking(page: Page) -> Html:
     if not found:
         return r.join()
     shown = found["systems"][:MOST_SYSTEMS]
-    scale = Scale.around([one["interval"] for one in shown if not one["separated"]] or [[-1, 1]], least=0.5)
-    columns = [Column("", numeric=True), Column(page.t("system")), Column("", wide=True)]
-    columns += [Column(page.t(key), numeric=True) for key in ("strength", "interval", "verdicts")]
+    sure = [one["difference_interval"] for one in shown if not one["separated"]]
+    scale = Scale.around(
+        [*sure, *([one["difference"]] * 2 for one in shown if one["difference"] is not None)], least=0.5
+    )
+    columns = [Column(page.t("system")), Column("", wide=True), Column(page.t("strength"), numeric=True)]
+    columns += [Column(page.t(key), numeric=True) for key in ("interval", "row_chance", "interval", "verdicts")]
     rows: list[list[Content]] = []
     for place, one in enumerate(shown, 1):
-        name: Content = one["system"]
+        name: Content = f"{place}. {one['system']}"
         if one["separated"]:
             name = r.join(name, r.element("span", page.t("separated"), class_="why"))
-        row: list[Content] = [place, name, drawn(one["strength"], one["interval"], scale), signed(one["strength"])]
-        rows.append([*row, page.range(one["interval"]), one["verdicts"]])
+        row: list[Content] = [name, drawn(one["difference"], one["difference_interval"], scale)]
+        row += [signed(one["difference"]), page.range(one["difference_interval"]), share(one["win_probability"])]
+        rows.append([*row, page.range(one["win_probability_interval"], share), one["verdicts"]])
     parts = [r.table(columns, rows)]
     if found["order"] is not None:
         low, high = found["order_interval"]

@@ -80,7 +80,7 @@ class Scale:
 
     @classmethod
     def around(cls, intervals: Iterable[Interval], middle: float = 0.0, least: float = 0.1) -> "Scale":
-        """Wide enough for all; the middle is always on it."""
+        """Wide enough for all; the middle is always on it. What lies beyond is drawn at the edge."""
         ends = [end for interval in intervals if interval is not None for end in interval]
         low, high = min([*ends, middle - least]), max([*ends, middle + least])
         margin = 0.04 * (high - low)

@@ -18,7 +18,7 @@ from judge.agreeing import between_judges
 from judge.figures import FORMAT, accounting, disagreements, of_meetings
 from judge.lengths import length_figures
 from judge.records import Answer, Question
-from judge.stats import holm
+from judge.stats import holm, signs
 from judge.store import Row, read_answers, read_questions, verdict_rows
 from judge.table import OK, Table, meeting, table_of
 from runkit.errors import InputError, UsageError
@@ -91,7 +91,7 @@ def summarise(run: Run) -> dict[str, Any]:
         "reference": reference,
         "accounting": accounting(table, unanswered),
         "systems": systems,
-        "bradley_terry": _bradley_terry(table) if len(table.systems) > 2 else None,
+        "bradley_terry": _bradley_terry(table, reference) if len(table.systems) > 2 else None,
         "agreement": between_judges(table) if len(table.judges) > 1 else None,
         "disagreements": _disagreements(table, reference, systems),
         "flags": flags.of_answers(run.answers.values(), run.questions),
@@ -140,28 +140,34 @@ def _verdict(reference: str | None, systems: Mapping[str, Any]) -> dict[str, Any
     return {"answer": one["answer"], "system": name, "reference": reference, "needs_questions": needs}
 
 
-def _bradley_terry(table: Table) -> dict[str, Any] | None:
-    """Strengths of all systems from all verdicts, and the places that the intervals leave open."""
+def _bradley_terry(table: Table, reference: str | None) -> dict[str, Any] | None:
+    """Strengths of all systems from all verdicts, against the reference, and the places that intervals leave open."""
     rows = table.state == OK
-    if not rows.any():
+    if not rows.any() or reference is None:
         return None
-    outcome = (np.sign(table.margin[rows]) + 1.0) / 2.0
+    outcome = (signs(table.margin[rows]) + 1.0) / 2.0
     first, second, question = table.first[rows], table.second[rows], table.question[rows]
     fit = bradley_terry.fit(first, second, outcome, len(table.systems), True, question)
     drawn = bradley_terry.bootstrap(first, second, outcome, len(table.systems), question)
+    base = table.systems.index(reference)
     ranked: list[dict[str, Any]] = []
     for place, name in enumerate(table.systems):
-        strength = fit.strength(place)
+        strength, difference = fit.strength(place), fit.difference(place, base)
         if strength is None:
             continue
-        low, high = float(drawn.low[place]), float(drawn.high[place])
+        chance = None if place == base else fit.win_probability(place, base)
+        low, high = float(drawn.difference_low[place, base]), float(drawn.difference_high[place, base])
         ranked.append(
             {
                 "system": name,
                 "strength": strength.value,
                 "interval": [strength.low, strength.high],
-                "bootstrap_interval": None if np.isnan(low) else [low, high],
-                "separated": strength.separated,
+                "difference": None if difference is None else difference.value,
+                "difference_interval": None if difference is None else [difference.low, difference.high],
+                "difference_bootstrap_interval": None if np.isnan(low) else [low, high],
+                "win_probability": None if chance is None else chance.value,
+                "win_probability_interval": None if chance is None else [chance.low, chance.high],
+                "separated": difference is not None and difference.separated,
                 "verdicts": int(((first == place) | (second == place)).sum()),
                 "component": table.systems[int(fit.components[place])],
             }
