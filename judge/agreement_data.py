@@ -67,7 +67,8 @@ def people_of(verdicts: Sequence[Standing], items: Mapping[Key, Item], categorie
     kept = [one for one in verdicts if not items or _is_about(one, items)]
     reviewers = list(dict.fromkeys(one.reviewer for one in kept))
     units = list(dict.fromkeys(_key(one) for one in kept))
-    who, where = ({name: at for at, name in enumerate(names)} for names in (reviewers, units))  # type: ignore[arg-type]
+    who = {name: at for at, name in enumerate(reviewers)}
+    where = {unit: at for at, unit in enumerate(units)}
     results = np.full((len(reviewers), len(units)), np.nan)
     margins = results.copy()
     sides, both_bad = np.zeros((len(reviewers), 2)), np.zeros(len(reviewers))

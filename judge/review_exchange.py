@@ -82,6 +82,7 @@ def _lines(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
         raise UsageError(f"Cannot read {path}: {error.strerror}; name a file of `judge review --export`.") from error
 
 
+_TEXTS: Final = ("choice", "note", "principles_sha256", "lang")
 _KEPT: Final = ("choice", "score_left", "score_right", "note", "principles_version", "principles_sha256", "lang")
 
 
@@ -160,7 +161,12 @@ def _event(row: Mapping[str, Any], slot: int) -> Event:
     uid, at, seconds = row.get("uid"), row.get("at"), row.get("seconds")
     if not isinstance(uid, str) or not uid:
         uid = "line-" + sha256(orjson.dumps(dict(row), option=orjson.OPT_SORT_KEYS)).hexdigest()[:40]
-    kept = {name: row.get(name) for name in _KEPT} | {"note": str(row.get("note") or "")}
+    # What is of another kind than it should be is unknown as well.
+    kinds = {name: str if name in _TEXTS else int for name in _KEPT}
+    numbers = {"score_left": (int, float), "score_right": (int, float)}
+    kept: dict[str, Any] = {
+        name: row[name] for name, kind in kinds.items() if isinstance(row.get(name), numbers.get(name, kind))
+    }
     return Event(
         uid=uid,
         slot=slot,

@@ -231,7 +231,8 @@ def test_verdicts_of_two_machines_come_together(tmp_path: Path) -> None:
 
 
 def test_lines_that_are_no_verdicts_are_counted(tmp_path: Path) -> None:
-    good = {"reviewer": "甲", "question_id": "q1", "left": "b", "right": "a", "choice": "tie"}
+    odd = {"note": None, "lang": [], "principles_version": {}, "seconds": "x", "at": None, "uid": 5, "repeat": 1}
+    good = {"reviewer": "甲", "question_id": "q1", "left": "b", "right": "a", "choice": "tie"} | odd
     lines = [
         good,
         good | {"choice": "maybe"},
