@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from judge.report_text import WORDS, headline
-from runkit.console import err, printable, say
+from runkit.console import printable, say
 
 MOST_SYSTEMS: Final = 40
 MOST_REASONS: Final = 5
@@ -62,18 +62,14 @@ def _signed(value: float | None) -> str:
 
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
+    """Not by rich, which cuts figures to fit a narrow terminal, and a figure that is cut is another figure."""
+    from rich.cells import cell_len
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for number, title in enumerate(titles):
-        # Names may be cut, figures not.
-        table.add_column(
-            Text(printable(title)),
-            justify="right" if number else "left",
-            no_wrap=True,
-            min_width=len(title) if number else None,
-        )
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    err().print(table)
+    lines = [[printable(cell) for cell in row] for row in (titles, *rows)]
+    widths = [max(cell_len(line[column]) for line in lines if column < len(line)) for column in range(len(titles))]
+    for line in lines:
+        cells = []
+        for column, cell in enumerate(line):
+            space = " " * (widths[column] - cell_len(cell))
+            cells.append(space + cell if column else cell + space)
+        say("  ".join(cells).rstrip())
