@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from judge.verdict_json import scores_of_json
 from judge.verdict_text import CONFLICT, Reading, Said, lacking, of_scores
 
 MISSING: Final = "score.missing"
@@ -70,15 +71,17 @@ _PROSE: Final = re.compile(
     rf"{_SIDE}(?:{_WORDS}{{0,80}}?(?<![A-Za-z])(?:scores?|ratings?|rated|得分|评分|打分|分数)(?![A-Za-z])"
     rf"\s*(?:(?:of|is|at|as|an?|was|为|是|:|=)\s*){{0,3}}{_SCORE}"
     rf"|{_WORDS}{{0,80}}?(?:receives?|gets?|earns?|deserves?|scores?|scored|得|获得|给|打)\s*(?:an?\s+)?{_SCORE}{_STOP}"
-    rf"|\s*(?:an?\s+)?{_NUMBER}{_OF}|\s+an?\s+{_SCORE}{_STOP})",
+    rf"|{_WORDS}{{0,80}}?{_NUMBER}{_OF}|\s+an?\s+{_SCORE}{_STOP})",
     re.IGNORECASE,
 )
 _REVERSED: Final = re.compile(rf"{_SCORE}\s*(?:for|to|给)\s*{_SIDE}", re.IGNORECASE)
 _BOTH: Final = re.compile(
-    rf"(?:(?<![A-Za-z])both(?![A-Za-z])|(?<![A-Za-z])each(?![A-Za-z]))[^.!?;\n\d]{{0,80}}?(?:score|rating)s?\s+of\s+{_SCORE}"
+    r"(?<![A-Za-z])(?:both|each)(?![A-Za-z])[^.!?;\n\d]{0,80}?"
+    rf"(?:(?:score|rating)s?\s+of\s+{_SCORE}|(?<![A-Za-z])an?\s+{_SCORE}{_STOP}|{_NUMBER}{_OF})"
     rf"|(?:都|均|各)(?:得|为|给|是|打|获得)?[^\d\n.;]{{0,6}}?{_NUMBER}\s*分",
     re.IGNORECASE,
 )
+_CLOSING_TUPLE: Final = re.compile(rf"^[^\w\n(\[{_ONE}{_TWO}]*(?=[(\[]){_PAIR}[^\d\n]*$", re.MULTILINE)
 _BLOCK_HEAD: Final = re.compile(rf"^[^\w\n{_ONE}{_TWO}]*{_SIDE}", re.MULTILINE)
 _BLOCK_SCORE: Final = re.compile(rf"{_KEY}\s*(?:[:=]|is|为|是)\s*{_SCORE}{_STOP}", re.IGNORECASE)
 
@@ -115,6 +118,9 @@ class _Single:
 
 def read_two_scores(said: Said, text: str, cut: bool) -> Reading:
     """`text`: what `said` has, in plain digits."""
+    if (found_in := scores_of_json(text)) is not None:
+        fault = CUT if cut else "" if all(0 <= score <= 10 for score in found_in) else OUT_OF_RANGE
+        return Reading(fault) if fault else of_scores(*found_in, text.strip())
     own = _own_words(text)
     head = _headline(own)
     if head is not None:
@@ -244,9 +250,16 @@ def _statements(own: str) -> Iterator[_Pair]:
     yield from _pairs_of(_prose(own), own)
     yield from _of_blocks(own)
     for found in _BOTH.finditer(own):
-        number, whole = (found[1], found[2]) if found[1] else (found[3], None)
+        number, whole = _numbers(found)
         score = float(number)
         yield _Pair(score, score, found.start(), found.end(), True, False, _fault(number, whole))
+
+
+def _numbers(found: re.Match[str]) -> tuple[str, str | None]:
+    """The score, and of how much, in whichever of its branches the pattern has matched."""
+    groups = found.groups()
+    at = next(place for place, group in enumerate(groups) if group is not None and group not in (_ONE, _TWO))
+    return groups[at], groups[at + 1] if at + 1 < len(groups) else None
 
 
 def _last_line(own: str) -> Iterator[_Pair]:
@@ -255,6 +268,14 @@ def _last_line(own: str) -> Iterator[_Pair]:
     start = text.rfind("\n") + 1
     if start and (found := _LINE_PAIR.fullmatch(text, start)):
         yield _pair(found, start, len(text), True, _final(found))
+        return
+    # A tuple in a line that only words follow: "(10, 8)" and "Assistant 1 did better." below it.
+    tuples = list(_CLOSING_TUPLE.finditer(text))
+    if tuples and not _DIGIT.search(text, tuples[-1].end()):
+        one = tuples[-1]
+        numbers = one.groups()[:4]
+        fault = _fault(str(numbers[0]), numbers[1]) or _fault(str(numbers[2]), numbers[3])
+        yield _Pair(float(one[1]), float(one[3]), one.start(), one.end(), False, False, fault)
 
 
 def _below_a_heading(own: str) -> Iterator[_Pair]:
@@ -302,8 +323,7 @@ def _announced(own: str, at: int) -> re.Match[str] | None:
 
 def _prose(own: str) -> Iterator[_Single]:
     for found in _PROSE.finditer(own):
-        groups = [(found[place], found[place + 1]) for place in (2, 4, 6, 8)]
-        number, whole = next(pair for pair in groups if pair[0] is not None)
+        number, whole = _numbers(found)
         yield _Single(found[1], float(number), found.start(), found.end(), True, False, _fault(number, whole))
     for found in _REVERSED.finditer(own):
         yield _Single(found[3], float(found[1]), found.start(), found.end(), True, False, _fault(found[1], found[2]))
