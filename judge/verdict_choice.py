@@ -45,7 +45,9 @@ _EVEN: Final = re.compile(
     r"|(?:两个|两位|两者)(?:助手|回答|答案|模型)?(?:的回答)?(?:不相上下|一样好|水平相当|打成平手|旗鼓相当|平局))",
     re.IGNORECASE,
 )
-_REFERENCE: Final = re.compile(r"^\W*reference\b.*", re.IGNORECASE | re.MULTILINE | re.DOTALL)  # PandaLM adds an answer
+_REFERENCE: Final = re.compile(
+    r"^[^\w\n]*reference\b.*", re.IGNORECASE | re.MULTILINE | re.DOTALL
+)  # PandaLM adds an answer
 _QUOTED: Final = re.compile(r"\"[^\"\n]{1,400}\"|“[^”]{1,400}”|「[^」]{1,400}」|```.*?```", re.DOTALL)
 _AROUND: Final = " \t*_`#>|.,;:!\"'()[]{}-"
 

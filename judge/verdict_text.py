@@ -15,10 +15,7 @@ EMPTY: Final = "verdict.empty"
 REFUSED: Final = "verdict.refused"
 CONFLICT: Final = "verdict.conflict"  # it says two things
 
-_TAG = r"think(?:ing)?|reasoning|thought"
-_THINKING: Final = re.compile(rf"<({_TAG})\b[^<>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
-_OPEN: Final = re.compile(rf"<(?:{_TAG})\b[^<>]*>", re.IGNORECASE)
-_CLOSE: Final = re.compile(rf"</(?:{_TAG})\s*>", re.IGNORECASE)
+_TAG: Final = re.compile(r"<(/?)(?:think(?:ing)?|reasoning|thought)\b[^<>]{0,80}>", re.IGNORECASE)
 _SIGNS: Final = str.maketrans({"−": "-", "–": "-", "—": "-", "‐": "-", "、": ",", "。": ".", "\u00a0": " ", "’": "'"})
 # Only asked where no verdict is found: a verdict may say sorry.
 _REFUSAL: Final = re.compile(
@@ -59,12 +56,16 @@ def without_thinking(raw: str) -> Said:
     """An end without a beginning ends a thought too: some templates open it for the model."""
     if "<" not in raw:
         return Said(raw, False)
-    text = _THINKING.sub("", raw)
-    if closes := list(_CLOSE.finditer(text)):
-        text = text[closes[-1].end() :]
-    if opened := _OPEN.search(text):
-        return Said(text[: opened.start()], True)
-    return Said(text, False)
+    kept: list[str] = []
+    place, inside = 0, False
+    for tag in _TAG.finditer(raw):
+        if tag[1]:
+            kept = kept if inside else []
+            place, inside = tag.end(), False
+        elif not inside:
+            kept.append(raw[place : tag.start()])
+            inside = True
+    return Said("".join(kept if inside else [*kept, raw[place:]]), inside)
 
 
 def plain(text: str) -> str:
