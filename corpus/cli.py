@@ -2,19 +2,17 @@
 
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from corpus.cli_app import app
 from runkit import console, options
 
-app = console.app("corpus", "From raw dumps to clean Chinese documents.")
-
-
-@app.callback()
-def _corpus() -> None:
-    pass
+# Each file of commands registers them as it is imported; this is their order in `corpus --help`, behind those below.
+MORE: tuple[str, ...] = ()
 
 
 @app.command()
@@ -112,6 +110,10 @@ def settings(as_json: options.Json = False) -> None:
     from corpus.settings import show_settings
 
     show_settings(as_json)
+
+
+for _name in MORE:
+    import_module(f"corpus.{_name}")
 
 
 def main() -> None:
