@@ -2,15 +2,13 @@
 
 import sys
 from importlib import import_module
-from importlib.util import find_spec
 
 from judge.cli_app import app
 from runkit import console
 
 # In the order in which `judge --help` lists their commands.
 for _name in ("cli_compare", "cli_figures", "cli_review"):
-    if find_spec(f"judge.{_name}") is not None:
-        import_module(f"judge.{_name}")
+    import_module(f"judge.{_name}")
 
 
 @app.callback()
