@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from judge.answers import answers_cost, ask_answers, states
-from judge.asking import Cost, Desk, Limits, read_prompts
+from judge.asking import Cost, Desk, Limits, known_calls, read_prompts
 from judge.compare_config import AnswerConfig
 from judge.compare_plan import tell_questions
 from judge.questions import QuestionSet, read_questions
@@ -72,9 +72,8 @@ def answer(call: AnswerCall) -> None:
     with RunDir.open(call.out, COMMAND, config, found.inputs) as run:
         note_usage(run, usage(call.started))
         tell_questions(found)
-        say(cost.told())
         try:
-            _ask(call, run, systems, found, answers)
+            _ask(call, run, systems, found, cost, answers)
         except (UserError, KeyboardInterrupt, Terminated) as error:
             if isinstance(error, UserError) and nothing_came(run):
                 give_back(run)
@@ -97,11 +96,17 @@ def _models(call: AnswerCall) -> list[System]:
 
 
 def _ask(
-    call: AnswerCall, run: RunDir, systems: Sequence[System], found: QuestionSet, answers: list[list[Answer]]
+    call: AnswerCall,
+    run: RunDir,
+    systems: Sequence[System],
+    found: QuestionSet,
+    cost: Cost,
+    answers: list[list[Answer]],
 ) -> None:
     write_questions(run.path, found.questions)
     write_faults(run, found.faults)
     with Ledger.open(run.file(LEDGER)) as ledger:
+        say(cost.told(known_calls(ledger)))
         desk = Desk(run.path, ledger, call.limits, call.config.plain_prompt, read_prompts(run.path))
         try:
             for system in systems:

@@ -103,6 +103,12 @@ def read_prompts(run: Path) -> dict[str, str | None]:
     return {str(name): prompt for name, prompt in found.items()}
 
 
+def known_calls(ledger: Ledger) -> int:
+    """Calls that ended in earlier starts."""
+    calls = ledger.totals().calls
+    return calls.get("done", 0) + calls.get("failed", 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What calls will take, added up over models; `usd` counts those whose price is known."""
@@ -135,11 +141,12 @@ class Cost:
         """With a checkpoint more that this machine runs."""
         return replace(self, served=(*self.served, name))
 
-    def told(self) -> str:
-        """For people."""
+    def told(self, known: int = 0) -> str:
+        """For people. `known`: calls that earlier starts have made."""
         here = f" {', '.join(self.served)}: run on this machine, not counted." if self.served else ""
         if not self.calls:
             return here.strip() or "No model is asked."
+        already = f" {known:,} calls were made before and are not made again." if known else ""
         cost = f"about {self.usd:.2f} USD, {self.most_usd:.2f} if each reply is as long as it may be"
         if self.unpriced:
             names = ", ".join(self.unpriced)
@@ -150,7 +157,7 @@ class Cost:
             )
         return (
             f"About {self.calls:,} calls, {self.prompt_tokens:,} tokens asked and {self.completion_tokens:,} "
-            f"answered; {cost}.{here}"
+            f"answered; {cost}.{already}{here}"
         )
 
     def record(self) -> Mapping[str, Any]:

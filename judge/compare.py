@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from judge.answers import ask_answers, collect_files
-from judge.asking import Desk, read_prompts
+from judge.asking import Desk, known_calls, read_prompts
 from judge.compare_config import CompareConfig
 from judge.compare_plan import (
     CompareCall,
@@ -85,8 +85,9 @@ def _work(call: CompareCall, prepared: Prepared, run: RunDir, work: Work) -> Non
     tell_baseline(prepared)
     collect_files(prepared.systems, questions, work.answers, work.faults)
     write_faults(run, [*prepared.questions.faults, *work.faults])
-    say(estimated(call.config, prepared, work.answers).told())
+    cost = estimated(call.config, prepared, work.answers)
     with Ledger.open(run.file(LEDGER)) as ledger:
+        say(cost.told(known_calls(ledger)))
         desk = Desk(run.path, ledger, call.limits, call.config.answer.plain_prompt, read_prompts(run.path))
         try:
             _ask(call, prepared, desk, work)

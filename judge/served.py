@@ -126,8 +126,13 @@ def _started(path: Path, name: str, *more: str) -> Iterator[str]:
             assert child.stdout is not None
             line = child.stdout.readline()
             if not line:
-                raise _refusal(path, child.wait(), said)
-            yield f"{str(orjson.loads(line)['url']).rstrip('/')}/v1"
+                raise _refusal(path, child.wait(), said, "does not start")
+            try:
+                yield f"{str(orjson.loads(line)['url']).rstrip('/')}/v1"
+            except EnvironmentFault as error:  # it says that an address cannot be reached, which nobody knows
+                if child.poll() is None:
+                    raise
+                raise _refusal(path, child.returncode, said, "has ended") from error
         finally:
             child.terminate()
             try:
@@ -139,14 +144,14 @@ def _started(path: Path, name: str, *more: str) -> Iterator[str]:
             child.stdout.close()
 
 
-def _refusal(path: Path, code: int, said: IO[bytes]) -> UserError:
+def _refusal(path: Path, code: int, said: IO[bytes], what: str) -> UserError:
     """What the child said, as an error of ours."""
     said.seek(0)
     lines = printable(said.read()[-_SAID_BYTES:].decode("utf-8", "replace")).strip().splitlines()
     told = next((line for line in reversed(lines) if line.startswith("Error: ")), lines[-1] if lines else "")
     kind = {2: UsageError, 3: InputError}.get(code, EnvironmentFault)
-    reason = told.removeprefix("Error: ") or f"it ended with {code} and said nothing"
-    return kind(f"`train serve {path}` does not start: {reason}")
+    reason = told.removeprefix("Error: ") or f"it said nothing and its exit code is {code}; run again."
+    return kind(f"`train serve {path}` {what}: {reason}")
 
 
 def _has_template(url: str) -> bool:

@@ -160,6 +160,12 @@ def test_a_served_checkpoint_goes_with_its_parent(court: Court, tmp_path: Path) 
     command.kill_parent()
     command.result()
     until(lambda: not alive(child), "the server is gone")
+    again = start(line, tmp_path / "streams", MODULE)
+    until(lambda: served(again.pid) or again.ended(0), "the server is started")
+    os.kill(served(again.pid)[0], signal.SIGKILL)  # as the kernel does where memory runs out
+    ended = again.result()
+    assert (ended.code, ended.out) == (4, "")
+    assert "does not start: it said nothing and its exit code is -9; run again." in ended.err
     ended = start(line, tmp_path / "streams", MODULE).result()
     assert ended.code == 0, ended.err
     assert len(rows(tmp_path / "run", "answers.jsonl")) == 3

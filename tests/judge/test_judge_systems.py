@@ -1,17 +1,22 @@
 """What the names on the command line mean, and the answers that lie in files."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from judge.answers import read_answers, without_thoughts
+from judge.questions import read_questions
 from judge.records import Question
 from judge.served import as_template, fingerprint
 from judge.systems import find_judges, find_system, find_systems
-from runkit.errors import InputError, UsageError
+from runkit.errors import InputError, UsageError, UserError
 from runkit.plain_prompts import PLAIN_PROMPTS
+from tests.faults.lines import BAD_LINES
 from tests.train.making import small_model
 from train.chat_template import ChatTemplate
 from train.tokenizer import load
@@ -122,6 +127,20 @@ def test_answers_that_cannot_be_used(tmp_path: Path) -> None:
         read_answers(written(tmp_path / "other.jsonl", {"id": "x", "text": "一"}), "a", QUESTIONS)
     with pytest.raises(InputError, match=r"line 1: field.id"):
         read_answers(written(tmp_path / "bad.jsonl", {"text": "一"}), "a", QUESTIONS)
+
+
+PIECES = st.binary(max_size=60) | st.sampled_from([b'{"id": 0, "text": "x"}', b'{"text": "x"}', b"[", *BAD_LINES])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(PIECES, max_size=5))
+def test_no_file_crashes_a_reader(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]) -> None:
+    file = tmp_path_factory.getbasetemp() / "any.jsonl"
+    file.write_bytes(b"\n".join(lines))
+    with suppress(UserError):
+        assert read_answers(file, "a", QUESTIONS).answers
+    with suppress(UserError):
+        assert read_questions([str(file)]).questions
 
 
 @pytest.mark.parametrize(
