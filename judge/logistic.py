@@ -13,7 +13,8 @@ import numpy as np
 
 from judge.stats import Array
 
-STEPS = 200
+STEPS = 300
+SETTLED = 1e-10
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +33,24 @@ def fit(design: Array, balance: Array, weight: Array) -> Logistic:
     What `direction` moves is pulled in from infinity, and only the nearer end of its interval means something.
     """
     direction = None
-    beta = _newton(design, balance, weight, False, 30)
+    beta = _newton(design, balance, weight, False, 40)
     if beta is None or not _finite(design, balance, weight, beta):
         direction = separation(design, balance)
         beta = _newton(design, balance, weight, direction is not None, STEPS)
         if beta is None:
             raise ArithmeticError("the logistic regression did not settle; its columns are not independent")
     middle = np.tanh(design @ beta / 2.0)
-    covariance = np.asarray(np.linalg.inv(_information(design, middle, weight)), dtype=np.float64)
+    covariance = np.asarray(np.linalg.inv(_information(design, beta, weight)), dtype=np.float64)
     return Logistic(beta, covariance, weight * (balance - middle) / 2.0, direction)
 
 
-def _information(design: Array, middle: Array, weight: Array) -> Array:
-    return np.asarray((design * (weight * (1.0 - middle**2) / 4.0)[:, None]).T @ design)
+def _information(design: Array, beta: Array, weight: Array) -> Array:
+    return np.asarray((design * (weight * _spread(design, beta))[:, None]).T @ design)
+
+
+def _spread(design: Array, beta: Array) -> Array:
+    """p (1 - p), which 1 - tanh² would round to 0 beyond 37 logits."""
+    return np.asarray(0.25 / np.square(np.cosh(np.minimum(np.abs(design @ beta), 600.0) / 2.0)))
 
 
 def _finite(design: Array, balance: Array, weight: Array, beta: Array) -> bool:
@@ -55,35 +61,55 @@ def _finite(design: Array, balance: Array, weight: Array, beta: Array) -> bool:
     """
     middle = np.tanh(design @ beta / 2.0)
     slope = float(np.linalg.norm(design.T @ (weight * (balance - middle) / 2.0)))
-    least = float(np.linalg.eigvalsh(_information(design, middle, weight))[0])
+    least = float(np.linalg.eigvalsh(_information(design, beta, weight))[0])
     return least > 1e-6 and least > 10.0 * slope * float(np.sqrt((design**2).sum(axis=1).max()))
 
 
 def _newton(design: Array, balance: Array, weight: Array, penalised: bool, steps: int) -> Array | None:
-    """None where it does not settle."""
+    """None where likelihood alone does not settle; the penalised one is a convention: its last step will do."""
     beta = np.zeros(design.shape[1])
     value = _likelihood(design, balance, weight, beta, penalised)
     for _ in range(steps):
-        middle = np.tanh(design @ beta / 2.0)
-        information = _information(design, middle, weight)
-        residual = weight * (balance - middle) / 2.0
-        if penalised:
-            spread = weight * (1.0 - middle**2) / 4.0
-            hat = spread * ((design @ np.linalg.inv(information)) * design).sum(axis=1)
-            residual = residual - hat * middle / 2.0
+        score, curvature = _slope(design, balance, weight, beta, penalised)
         try:
-            step = np.linalg.solve(information, design.T @ residual)
+            step = np.linalg.solve(curvature, score)
+            if penalised:
+                exact = np.linalg.solve(_difference(design, balance, weight, beta), score)
+                step = exact if float(exact @ score) > 0 else step
         except np.linalg.LinAlgError:
-            return None
-        step = step / max(1.0, float(np.abs(step).max()) / 5.0)
+            break
+        far = float(np.abs(design @ step).max())  # in logits of a row
+        step, far = step / max(1.0, far / 10.0), min(far, 10.0)
         after = _likelihood(design, balance, weight, beta + step, penalised)
-        while after < value - 1e-9 * abs(value) and float(np.abs(step).max()) > 1e-10:
-            step = step / 2.0
+        while after < value - 1e-9 * abs(value) and far > SETTLED:
+            step, far = step / 2.0, far / 2.0
             after = _likelihood(design, balance, weight, beta + step, penalised)
         beta, value = beta + step, after
-        if float(np.abs(step).max()) < 1e-10:
+        if far < SETTLED:
             return beta
-    return None
+    return beta if penalised else None
+
+
+def _slope(design: Array, balance: Array, weight: Array, beta: Array, penalised: bool) -> tuple[Array, Array]:
+    """The score (p,) and the information (p, p); the penalty is as good as hat / 2 wins and as many losses more."""
+    middle = np.tanh(design @ beta / 2.0)
+    information = _information(design, beta, weight)
+    residual = weight * (balance - middle) / 2.0
+    if penalised:
+        hat = weight * _spread(design, beta) * ((design @ np.linalg.inv(information)) * design).sum(axis=1)
+        residual = residual - hat * middle / 2.0
+        information = _information(design, beta, weight + hat)
+    return design.T @ residual, information
+
+
+def _difference(design: Array, balance: Array, weight: Array, beta: Array) -> Array:
+    """What the penalised score falls by along each coefficient (p, p), by central differences."""
+    columns = []
+    for move in np.eye(len(beta)) * 1e-5:
+        above, _ = _slope(design, balance, weight, beta + move, True)
+        below, _ = _slope(design, balance, weight, beta - move, True)
+        columns.append((below - above) / 2e-5)
+    return np.stack(columns, axis=1)
 
 
 def _likelihood(design: Array, balance: Array, weight: Array, beta: Array, penalised: bool) -> float:
@@ -91,7 +117,7 @@ def _likelihood(design: Array, balance: Array, weight: Array, beta: Array, penal
     won, lost = np.logaddexp(0.0, -z) * (1.0 + balance), np.logaddexp(0.0, z) * (1.0 - balance)
     value = -float((weight * (won + lost) / 2.0).sum())
     if penalised:
-        value += 0.5 * float(np.linalg.slogdet(_information(design, np.tanh(z / 2.0), weight))[1])
+        value += 0.5 * float(np.linalg.slogdet(_information(design, beta, weight))[1])
     return value
 
 
