@@ -70,13 +70,13 @@ def import_verdicts(call: ImportCall) -> None:
     items = find_items(call.files)
     config = {"grammar": call.grammar, "reference": call.reference}
     with RunDir.open(call.out, COMMAND, config, items.inputs()) as run:
-        note_usage(run, usage(call.started))
         done = run.done(MARK)
         for damage in run.damaged:
             say(f"{damage}; it is made again.")
         if done is None:
             found = _recorded(items.fields(), call)
-            _check(found, call)
+            _check(found, call)  # before anything is written, so that the mended call may use the folder
+            note_usage(run, usage(call.started))
             write_questions(run.path, found.questions.values())
             write_verdicts(run.path, in_order(found))
             write_bytes(run.file(QUARANTINE), fault_lines(found.faults))

@@ -7,7 +7,7 @@ identical answers and verdicts without a text stay as they are. Price: that of r
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +63,7 @@ def reparse(call: ReparseCall) -> None:
 def _again(one: Verdict) -> Verdict:
     if one.raw is None or one.state not in ("ok", "invalid"):
         return one
-    found = reread(one, cut=one.fault in _CUT)
-    return replace(one, fault=one.fault) if found.fault == one.fault else found
+    return reread(one, cut=one.fault in _CUT)
 
 
 def _changes(before: list[Verdict], after: list[Verdict]) -> dict[str, Any]:

@@ -51,10 +51,20 @@ def read_run(path: Path, reference: str | None = None) -> Run:
     if reference is not None and reference not in table.systems:
         names = ", ".join(table.systems[:12]) + (", …" if len(table.systems) > 12 else "")
         raise UsageError(f"--reference {reference} is none of the systems of {path}; there are {names}.")
-    chosen = reference or config.get("reference") or (table.systems[-1] if table.systems else None)
+    chosen = reference or config.get("reference") or _usual_reference(table)
     questions = {question.id: question for question in read_questions(path)}
     answers = {(answer.question_id, answer.system): answer for answer in read_answers(path)}
     return Run(path, config, rows, table, questions, answers, chosen)
+
+
+def _usual_reference(table: Table) -> str | None:
+    """The system that meets the most others, of equal ones the one named last: of A and B it is B."""
+    if not table.systems:
+        return None
+    met = set(zip(table.first.tolist(), table.second.tolist(), strict=True))
+    others = [len({pair for pair in met if place in pair} | {pair[::-1] for pair in met if place in pair})
+              for place in range(len(table.systems))]  # fmt: skip
+    return table.systems[max(range(len(others)), key=lambda place: (others[place], place))]
 
 
 def _config(path: Path) -> Mapping[str, Any]:

@@ -157,7 +157,7 @@ def meeting(table: Table, system: str, reference: str, judge: int | None = None)
     mine = ref_first | sys_first
     if judge is not None:
         mine &= table.judge == judge
-    judges = 1 if judge is not None else len(table.judges)
+    judges = 1 if judge is not None else max(1, len(table.judges))
     who = np.zeros(len(table.judge), dtype=np.int64) if judge is not None else table.judge
     size = len(table.questions) * judges
     cell = table.question * judges + who
