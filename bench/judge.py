@@ -6,7 +6,7 @@ Coverage: worlds with known truth are drawn `--rounds` times, with the seed prin
 95 % interval held the truth (93 to 97 % is what we promise at 80 questions) and how wide it was; the plain percentile
 bootstrap stands beside ours for comparison. PPI++ rows say how wide they are beside people alone. Speed: 50,000
 verdicts of seven models by Bradley–Terry beside evalica in the same run; 100,000 recorded verdicts through `judge
-import` and `judge report`. About two minutes for the coverage at 2,000 rounds on one core.
+import` and `judge report`. Three minutes at 2,000 rounds on one core.
 """
 
 import argparse
