@@ -1,0 +1,27 @@
+"""`corpus mix`. Parses first and imports then."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from corpus.cli_app import app
+from runkit import options
+
+
+@app.command()
+def mix(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="YAML: unit, budget, sources with weight and size.")],
+    set_: options.Set = None,
+    page: Annotated[Path | None, typer.Option("--page", help="Write a page that draws the mixture.")] = None,
+    as_json: options.Json = False,
+    verbose: options.Verbose = 0,
+    lang: options.Lang = "en",
+) -> None:
+    """Show what a mixture draws from each source under a budget: shares, amounts and epochs.
+
+    configs/mix-gpt3.yaml and configs/mix-finance.yaml are plans to begin with.
+    """
+    from corpus.mix import MixCall, show_mix
+
+    show_mix(MixCall(plan=plan, overrides=set_ or [], page=page, as_json=as_json, lang=lang))
