@@ -17,6 +17,7 @@ from judge.questions import OTHER, joined_category
 from judge.records import QUESTIONS, VERDICTS, Question, Verdict
 from judge.reporting import write_report
 from judge.store import write_questions, write_verdicts
+from judge.summary import QUARANTINE
 from judge.tell import tell
 from judge.verdict import WITH_NONCE, read
 from runkit.console import emit_json, progress, say
@@ -29,7 +30,6 @@ from runkit.planned import keep_apart
 from runkit.rundir import RunDir, note_usage, usage
 
 COMMAND: Final = "judge import"
-QUARANTINE: Final = "quarantine.jsonl"
 MARK: Final = "import"
 UNNAMED: Final = "judge"  # of verdicts that do not say whose they are
 _CUT: Final = frozenset({"length", "max_tokens"})

@@ -143,11 +143,13 @@ def look(page: Page) -> Html:
         hints += [page.t("look_helped", part=helped, whole=len(effects))] if 2 * helped > len(effects) else []
     lost = account["invalid"] + account["error"]
     if lost:
-        bounds = [one["bounds"]["diff"] for one in page.systems.values() if one["bounds"]["diff"]]
-        low, high = (min(b[0] for b in bounds), max(b[1] for b in bounds)) if bounds else (None, None)
-        rate = r.percent(lost, account["asked"])
-        hints.append(page.t("look_invalid", count=f"{lost:,}", share=rate, low=signed(low), high=signed(high)))
+        hints.append(page.t("look_invalid", count=f"{lost:,}", share=r.percent(lost, account["asked"])))
         hints += _worst_category(page, lost / account["asked"])
+    if len(page.systems) == 1:
+        [one] = page.systems.values()
+        low, high = one["bounds"]["diff"]
+        if low < high:
+            hints.append(page.t("look_bounds", low=signed(low), high=signed(high)))
     for key, count in (
         ("look_unanswered", account["unanswered"]),
         ("look_identical", account["identical"]),

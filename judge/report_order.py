@@ -171,7 +171,8 @@ def accounting(page: Page) -> Html:
         counts = [one[key] for key in ("asked", "ok", "invalid", "error", "identical")]
         rows.append([name, *counts, r.percent(one["invalid"] + one["error"], one["asked"])])
     parts = [r.paragraph(line), r.table(columns, rows)]
-    if found["reasons"]:
-        columns = [Column(page.t("reasons")), Column(page.t("count"), numeric=True)]
-        parts.append(r.table(columns, [[r.element("code", name), count] for name, count in found["reasons"].items()]))
+    for title, key in (("reasons", "reasons"), ("quarantined", "quarantined")):
+        if found[key]:
+            columns = [Column(page.t(title)), Column(page.t("count"), numeric=True)]
+            parts.append(r.table(columns, [[r.element("code", name), count] for name, count in found[key].items()]))
     return r.section(page.t("accounting"), *parts, name="accounting")

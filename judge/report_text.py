@@ -38,8 +38,8 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "would say little.",
         "look_one_order": "By one order alone the answer would be another: {system} wins {first} and loses "
         "{first_lost} shown second, wins {second} and loses {second_lost} shown first.",
-        "look_invalid": "{count} verdicts ({share}) could not be read or failed; their pairs count for nobody. If all "
-        "of them were lost or won, the difference would lie between {low} and {high}.",
+        "look_invalid": "{count} verdicts ({share}) could not be read or failed; their pairs count for nobody.",
+        "look_bounds": "If all that is missing were lost, or won, the difference would lie between {low} and {high}.",
         "look_category": "Verdicts fail most in the class “{category}”: {share} of {asked}.",
         "look_unanswered": "{count} pairs have no answer of one system; they count for nobody.",
         "look_identical": "In {count} pairs both answers are the same text: a tie that no judge was asked about.",
@@ -122,7 +122,7 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "adjusted": "Win rate at equal length",
         "ranking": "Ranking",
         "ranking_note": "Bradley–Terry strengths of all systems from all verdicts, ties as half wins, in log odds "
-        "about their mean. Overlapping bars: their places are open.",
+        "against the reference. Overlapping bars: their places are open.",
         "strength": "Strength",
         "separated": "lost or won all: no finite strength, the bar is a convention",
         "order_term": "Being shown first multiplies the odds by {factor} ({low} to {high}).",
@@ -146,6 +146,7 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "reason": "Reason",
         "count": "Count",
         "reasons": "Why verdicts are lost",
+        "quarantined": "Records that are none, see quarantine.jsonl",
         "flags": "Answers to look at",
         "flags_note": "A flag is a reason to look, no proof.",
         "flags_none": "No answer addresses the judge, and no system answers everything alike.",
@@ -207,8 +208,8 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "look_flips": "对 {system} 的判定有 {share} 随两份回答的先后而改变：只看一种顺序说明不了什么。",
         "look_one_order": "只看一种顺序会得到另一个结论：{system} 排在后面时胜 {first} 负 {first_lost}，排在前面时胜 "
         "{second} 负 {second_lost}。",
-        "look_invalid": "有 {count} 次判定（{share}）无法读出或出错，相应的题目对谁都不算数。如果它们全负或全胜，分差"
-        "会在 {low} 到 {high} 之间。",
+        "look_invalid": "有 {count} 次判定（{share}）无法读出或出错，相应的题目对谁都不算数。",
+        "look_bounds": "缺失的若全负或全胜，分差会在 {low} 到 {high} 之间。",
         "look_category": "判定失败最多的类别是“{category}”：{asked} 次中占 {share}。",
         "look_unanswered": "有 {count} 对缺少一方的回答，对谁都不算数。",
         "look_identical": "有 {count} 对两份回答完全相同：记为平局，没有交给评审。",
@@ -307,6 +308,7 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "reason": "原因",
         "count": "次数",
         "reasons": "判定为何作废",
+        "quarantined": "不成记录者，见 quarantine.jsonl",
         "flags": "值得一看的回答",
         "flags_note": "标记只是提醒去看，不是定论。",
         "flags_none": "没有对评审说话的回答，也没有千篇一律的系统。",

@@ -7,6 +7,7 @@ verdicts of 1.5 kB are read in 0.8 s and held in 400 MB.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
@@ -82,19 +83,24 @@ def verdict_rows(run: Path) -> list[Row]:
 
 def _sound(rows: Sequence[Row]) -> bool:
     """Whether all are verdicts, asked column by column, which is three times as fast as row by row."""
-    size = len(fields(Verdict))
-    if {len(row) for row in rows} - {size}:
+    if {len(row) for row in rows} - {len(fields(Verdict))}:
         return False
+    names = (*_TEXTS, "raw", "sample", "state", "choice", "score_first", "score_second")
     try:
-        for name in _TEXTS:
-            if {type(row[name]) for row in rows} - {str}:
-                return False
-        if {type(row["raw"]) for row in rows} - {str, type(None)} or {type(row["sample"]) for row in rows} - {int}:
-            return False
-        seen = {(row["state"], row["choice"], type(row["score_first"]), type(row["score_second"])) for row in rows}
+        columns = dict(zip(names, zip(*map(itemgetter(*names), rows), strict=True), strict=False))  # none for no row
+        seen = set(
+            zip(columns["state"], columns["choice"], *(map(type, columns[name]) for name in names[-2:]), strict=True)
+        )
     except (KeyError, TypeError):  # TypeError: a list where a text belongs
-        return False
-    return not any(_fault_of_state(*one) for one in seen)
+        return not rows
+    kinds = {name: set(map(type, column)) for name, column in columns.items()}
+    texts = all(kinds[name] == {str} for name in _TEXTS)
+    return (
+        texts
+        and kinds["raw"] <= {str, type(None)}
+        and kinds["sample"] == {int}
+        and not any(_fault_of_state(*one) for one in seen)
+    )
 
 
 def _fault_of_verdict(row: Row) -> str:

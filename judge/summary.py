@@ -6,6 +6,7 @@ on the files of the run alone: the same files, the same bytes. Price: 2 s for 10
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,7 @@ from judge.table import OK, Table, meeting, table_of
 from runkit.errors import InputError, UsageError
 
 MANIFEST: Final = "manifest.json"
+QUARANTINE: Final = "quarantine.jsonl"
 ALPHA: Final = 0.05
 MOST_DISAGREEMENTS: Final = 20
 Answers = Mapping[tuple[str, str], Answer]  # by question and system
@@ -99,7 +101,7 @@ def summarise(run: Run) -> dict[str, Any]:
         "questions": len(run.questions) or len(table.questions),
         "categories": sorted({*(one.category for one in run.questions.values()), *table.categories}),
         "reference": reference,
-        "accounting": accounting(table, unanswered),
+        "accounting": {**accounting(table, unanswered), "quarantined": _quarantined(run.path)},
         "systems": systems,
         "bradley_terry": _bradley_terry(table, reference) if len(table.systems) > 2 else None,
         "agreement": between_judges(table) if len(table.judges) > 1 else None,
@@ -120,6 +122,16 @@ def _unanswered(run: Run) -> dict[tuple[str, str], list[str]]:
         names = table.systems[one], table.systems[other]
         found[names] = [id for id in run.questions if any(_silent(run.answers.get((id, name))) for name in names)]
     return found
+
+
+def _quarantined(path: Path) -> dict[str, int]:
+    """Records of the input that were none, by reason."""
+    file = path / QUARANTINE
+    counts: Counter[str] = Counter()
+    for line in file.read_bytes().splitlines() if file.is_file() else []:
+        with suppress(orjson.JSONDecodeError, KeyError, TypeError):
+            counts[str(orjson.loads(line)["reason"])] += 1
+    return dict(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
 
 
 def _silent(answer: Answer | None) -> bool:

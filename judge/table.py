@@ -94,9 +94,9 @@ def table_of(rows: Sequence[Mapping[str, Any]], named: Sequence[str] = ()) -> Ta
 
 def _coded(values: Sequence[str]) -> tuple[list[str], Codes]:
     """Distinct values in the order in which they come, and the number of each."""
-    number: dict[str, int] = {}
-    codes = [number.setdefault(value, len(number)) for value in values]
-    return list(number), np.array(codes, dtype=np.int64)
+    names = list(dict.fromkeys(values))
+    number = dict(zip(names, range(len(names)), strict=True))
+    return names, np.fromiter(map(number.__getitem__, values), dtype=np.int64, count=len(values))
 
 
 def distinct(values: Codes) -> Codes:

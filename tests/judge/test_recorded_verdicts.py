@@ -2,7 +2,10 @@
 
 import gzip
 import json
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +127,7 @@ def test_records_that_are_no_verdicts_are_set_aside(tmp_path: Path) -> None:
         "field.missing", "field.missing", "verdict.same_system", "field.not_text", "field.not_text",
         "json.not_an_object", "json.syntax", "json.invalid_utf8", "json.lone_surrogate",
     ]  # fmt: skip
+    assert sum(summary["accounting"]["quarantined"].values()) == len(bad)
     assert summary["accounting"]["asked"] == 7 and summary["accounting"]["reasons"] == {"score.missing": 1}
     assert read_verdicts(tmp_path / "run")[-1].raw == "no verdict", "a text that is no verdict is kept"
 
@@ -230,6 +234,18 @@ def test_the_order_of_records_changes_no_figure(tmp_path: Path) -> None:
     assert {**one, "disagreements": 0} == {**other, "disagreements": 0}
 
 
+@pytest.mark.parametrize("hash_seed", ["0", "1", "2"])
+def test_hash_seeds(tmp_path: Path, hash_seed: str) -> None:
+    """Row 26: the same bytes whatever the order in which Python keeps its sets."""
+    data = lines([*both(5), record(7, "a", "b", None), record(8, "c", "b", "7 8"), record(8, "b", "c", "7 8")])
+    imported(tmp_path, data)
+    command = [sys.executable, "-m", "judge", "import", str(tmp_path / "verdicts-in.jsonl"), "--grammar", "two-scores"]
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    subprocess.run([*command, "--out", str(tmp_path / "other"), "-q"], env=environment, check=True, capture_output=True)
+    for name in ("questions.jsonl", "verdicts.jsonl", "summary.json"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "other" / name).read_bytes(), name
+
+
 def test_reparse_reads_every_text_again(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     """As after a change of the grammar: what verdicts.jsonl says of a text is replaced by what the text says."""
     summary = imported(tmp_path, lines([*both(3), record(9, "a", "b", "nothing"), record(9, "b", "a", None)]))
@@ -257,6 +273,19 @@ def test_reparse_reads_every_text_again(tmp_path: Path, capsysbinary: pytest.Cap
     assert (run / "verdicts.jsonl").read_bytes() == before
     assert orjson.loads((run / "summary.json").read_bytes()) == summary
     imported(tmp_path, lines([*both(3), record(9, "a", "b", "nothing"), record(9, "b", "a", None)]))
+
+
+def test_names_cannot_command_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Row 21: no control byte but newline, and markup as it is."""
+    evil = "\x1b[31m[red]x\x1b]0;owned\x07\x9b2J\u202e[/red]"
+    rows = [{**one, "first": one["first"] + evil, "second": one["second"] + evil} for one in both(3)]
+    imported(tmp_path, lines([*rows, record(evil, f"a{evil}", f"b{evil}", evil)]))
+    assert run_app(app, ["report", str(tmp_path / "run")]) == 0
+    assert run_app(app, ["report", str(tmp_path / "run"), "--reference", evil]) == 2
+    said = capsys.readouterr().err
+    assert "[red]x" in said and not [
+        sign for sign in said if (ord(sign) < 32 and sign != "\n") or 127 <= ord(sign) < 160
+    ]
 
 
 def test_a_damaged_run_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
