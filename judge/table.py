@@ -20,6 +20,10 @@ Mask = npt.NDArray[np.bool_]
 
 OK, INVALID, ERROR, IDENTICAL = range(4)
 STATES: Final = {"ok": OK, "invalid": INVALID, "error": ERROR, "identical": IDENTICAL}
+_COLUMNS: Final = (
+    *("question_id", "category", "first", "second", "judge", "state", "choice", "fault", "grammar"),
+    *("score_first", "score_second"),
+)
 _MARGIN: Final = {"first": 1.0, "second": -1.0, "tie": 0.0}
 
 
@@ -53,39 +57,38 @@ class Table:
 
 def table_of(rows: Sequence[Mapping[str, Any]], named: Sequence[str] = ()) -> Table:
     """`rows` have the fields of `Verdict`, checked; `named`: systems in the order in which the user gave them."""
-    questions, question = _coded(list(map(itemgetter("question_id"), rows)))
-    categories = [""] * len(questions)
-    for place, category in zip(reversed(question.tolist()), map(itemgetter("category"), reversed(rows)), strict=True):
-        categories[place] = category  # the first one stays
-    shown = [list(map(itemgetter(name), rows)) for name in ("first", "second")]
-    systems = list(
-        dict.fromkeys([*named, *(name for pair in dict.fromkeys(zip(*shown, strict=True)) for name in pair)])
-    )
-    number = {name: place for place, name in enumerate(systems)}
-    judges, judge = _coded(list(map(itemgetter("judge"), rows)))
-    state = np.array([STATES[row["state"]] for row in rows], dtype=np.int64)
-    # As floats None is NaN.
-    scores = [np.array(list(map(itemgetter(name), rows)), dtype=np.float64) for name in ("score_first", "score_second")]
-    choice = np.array([_MARGIN.get(row["choice"], np.nan) for row in rows], dtype=np.float64)
+    # One way through the rows: 100,000 of them lie scattered in memory.
+    found = zip(*map(itemgetter(*_COLUMNS), rows), strict=True) if rows else ((),) * len(_COLUMNS)
+    column = dict(zip(_COLUMNS, map(list, found), strict=True))
+    questions, question = _coded(column["question_id"])
+    category = dict(zip(reversed(column["question_id"]), reversed(column["category"]), strict=True))  # the first stays
+    shown = column["first"], column["second"]
+    met = dict.fromkeys(zip(*shown, strict=True))
+    systems = list(dict.fromkeys([*named, *(name for pair in met for name in pair)]))
+    number = dict(zip(systems, range(len(systems)), strict=True))
+    judges, judge = _coded(column["judge"])
+    state = _numbers(column["state"], STATES)
+    scores = [np.array(column[name], dtype=np.float64) for name in ("score_first", "score_second")]  # None is NaN
+    choice = np.array(list(map(_MARGIN.get, column["choice"])), dtype=np.float64)
     ok = state == OK
     scored = bool((ok & ~np.isnan(scores[0])).any()) and not bool((ok & np.isnan(scores[0])).any())
-    own = any(row["grammar"] == "scores" for row in rows[:1000])
+    own = "scores" in column["grammar"]
     margin = np.where(ok, scores[0] - scores[1] if scored else choice, np.nan)
     return Table(
         questions=questions,
-        categories=categories,
+        categories=[category[name] for name in questions],
         systems=systems,
         judges=judges,
         question=question,
-        first=np.array([number[name] for name in shown[0]], dtype=np.int64),
-        second=np.array([number[name] for name in shown[1]], dtype=np.int64),
+        first=_numbers(shown[0], number),
+        second=_numbers(shown[1], number),
         judge=judge,
         state=state,
         score_first=scores[0],
         score_second=scores[1],
         choice=np.where(ok, choice, np.nan),
         margin=margin,
-        faults=list(map(itemgetter("fault"), rows)),
+        faults=column["fault"],
         scored=scored,
         lowest=1.0 if own else 0.0,
         highest=10.0,
@@ -96,7 +99,11 @@ def _coded(values: Sequence[str]) -> tuple[list[str], Codes]:
     """Distinct values in the order in which they come, and the number of each."""
     names = list(dict.fromkeys(values))
     number = dict(zip(names, range(len(names)), strict=True))
-    return names, np.fromiter(map(number.__getitem__, values), dtype=np.int64, count=len(values))
+    return names, _numbers(values, number)
+
+
+def _numbers(values: Sequence[str], number: Mapping[str, int]) -> Codes:
+    return np.fromiter(map(number.__getitem__, values), dtype=np.int64, count=len(values))
 
 
 def distinct(values: Codes) -> Codes:
