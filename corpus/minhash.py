@@ -99,7 +99,7 @@ def fingerprint(codes: NDArray[np.uint32], offsets: NDArray[np.int64]) -> Finger
 
 
 @njit(cache=True)
-def _distinct(shingles):
+def distinct(shingles):
     """Ascending, each once. Sorted here, for the few that are compared, and not when every document is read."""
     ordered = np.sort(shingles)
     size = 0
@@ -113,7 +113,12 @@ def _distinct(shingles):
 @njit(cache=True)
 def jaccard(a, b):
     """Jaccard similarity of two arrays of shingles as sets; 1 for two empty ones."""
-    a, b = _distinct(a), _distinct(b)
+    return overlap(distinct(a), distinct(b))
+
+
+@njit(cache=True)
+def overlap(a, b):
+    """Jaccard similarity of two ascending arrays without repetitions."""
     i = j = common = 0
     while i < len(a) and j < len(b):
         if a[i] == b[j]:

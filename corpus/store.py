@@ -10,7 +10,6 @@ import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from datatrove.pipeline.base import PipelineStep
 from numpy.typing import NDArray
 
 from corpus.measure import to_codes
-from corpus.minhash import fingerprint
+from corpus.minhash import BANDS, Fingerprints, fingerprint
 from corpus.page import Page
 from corpus.reading import ReadShard
 from corpus.signals import ALL_SIGNALS
@@ -43,18 +42,6 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     **dict.fromkeys(ALL_SIGNALS, pl.Float32),
     "reasons": pl.List(pl.String),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Index:
-    """Fingerprints of the D pages of a part that have no reason to go; `row` is their place in the part."""
-
-    row: NDArray[np.int64]  # (D,)
-    id: NDArray[np.bytes_]  # (D,) S24
-    url: NDArray[np.uint64]  # (D,) hash of the normalised URL, 0 without one
-    quality: NDArray[np.float32]  # (D,)
-    exact: NDArray[np.uint64]  # (D, 2)
-    offsets: NDArray[np.int64]  # (D + 1,) into the part's shingles
 
 
 def part_name(shard: int, part: int) -> str:
@@ -110,6 +97,24 @@ def _write(run: RunDir, name: str, made: io.BytesIO) -> dict[str, str]:
     return {name: hashlib.sha256(data).hexdigest()}
 
 
+def write_prints(run: RunDir, name: str, prints: Fingerprints, columns: dict[str, NDArray]) -> dict[str, str]:
+    """Write the fingerprints of a part's documents beside `columns`, which are (D,): at least `row` (its place in the
+    part), `url` (hash of the normalised URL, 0 without one) and `quality`; {name: sha256}."""
+    arrays: dict[str, Any] = {**columns, "exact": prints.exact, "offsets": prints.offsets}
+    arrays |= {_band_name(number): prints.bands[:, number] for number in range(BANDS)}
+    index = io.BytesIO()
+    np.savez(index, **arrays)
+    outputs = _write(run, f"work/{name}.index.npz", index)
+    return outputs | write_array(run, f"work/{name}.shingles.npy", prints.shingles)
+
+
+def write_array(run: RunDir, name: str, array: NDArray) -> dict[str, str]:
+    """Write one array as .npy; {name: sha256 of its bytes}."""
+    made = io.BytesIO()
+    np.save(made, array)
+    return _write(run, name, made)
+
+
 class Save(PipelineStep):
     """The last step of a shard: parts to `work/`, faults to `quarantine/`, then the shard's mark."""
 
@@ -144,22 +149,13 @@ class Save(PipelineStep):
         rows = [row for row, page in enumerate(pages) if not page.reasons]
         texts = [pages[row].text[:MAX_MEASURED] if self.with_shingles else "" for row in rows]
         prints = fingerprint(*to_codes(texts))
-        arrays: dict[str, Any] = {
+        columns: dict[str, Any] = {
             "row": np.array(rows, np.int64),
             "id": np.array([pages[row].id for row in rows], "S24"),
-            "url": np.array([_url_hash(pages[row].url) for row in rows], np.uint64),
+            "url": np.array([url_hash(pages[row].url) for row in rows], np.uint64),
             "quality": np.array([text_quality(pages[row]) for row in rows], np.float32),
-            "exact": prints.exact,
-            "bands": prints.bands,
-            "offsets": prints.offsets,
         }
-        index = io.BytesIO()
-        np.savez(index, **arrays)
-        shingles = io.BytesIO()
-        np.save(shingles, prints.shingles)
-        outputs |= _write(self.run_dir, f"work/{name}.index.npz", index)
-        outputs |= _write(self.run_dir, f"work/{name}.shingles.npy", shingles)
-        return outputs
+        return outputs | write_prints(self.run_dir, name, prints, columns)
 
     def _save_faults(self, rank: int) -> dict[str, str]:
         """Damage and bad records, not the records that are simply no pages."""
@@ -184,21 +180,27 @@ def _parts(data: Iterable[Page]) -> Iterator[list[Page]]:
         yield pages
 
 
-def _url_hash(url: str | None) -> int:
+def url_hash(url: str | None) -> int:
+    """64 bits of the normalised URL, 0 without one."""
     key = normalize_url(url) if url else ""
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "little") if key else 0
 
 
-def load_index(run: RunDir, name: str) -> Index:
-    """The fingerprints of one part, without the bands."""
+def load_column(run: RunDir, name: str, column: str) -> NDArray:
+    """One column of a part's fingerprints, as `write_prints` took or made it (`exact`: (D, 2), `offsets`: (D + 1,))."""
     with np.load(run.file(f"work/{name}.index.npz")) as arrays:
-        return Index(**{field.name: arrays[field.name] for field in fields(Index)})
+        return arrays[column]
+
+
+def _band_name(number: int) -> str:
+    """Bands lie apart, so that one is read without the others: all are 112 bytes a document."""
+    return f"band{number:02d}"
 
 
 def load_band(run: RunDir, name: str, number: int) -> NDArray[np.uint64]:
     """One of the 14 band hashes of a part's documents, (D,)."""
     with np.load(run.file(f"work/{name}.index.npz")) as arrays:
-        return arrays["bands"][:, number].copy()
+        return arrays[_band_name(number)]
 
 
 def map_shingles(run: RunDir, name: str) -> NDArray[np.uint32]:
