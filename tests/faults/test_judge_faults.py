@@ -18,7 +18,7 @@ from tests.faults.launch import FULL
 from tests.faults.server import mixed
 from tests.faults.teaching import at_server, rows, totals
 
-pytestmark = pytest.mark.timeout(1800 if FULL else 60)
+pytestmark = pytest.mark.timeout(1800 if FULL else 120)
 N = 530 if FULL else 25  # 2,000 calls
 HOSTILE = "\x1b]0;owned\x07\x1b[31m[red]\x9b2J\u202e[/red]"
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

@@ -21,7 +21,7 @@ from tests.train.making import small_model
 from tests.train.serving import saved_model
 from train.tokenizer import load
 
-pytestmark = pytest.mark.timeout(900 if FULL else 120)
+pytestmark = pytest.mark.timeout(900 if FULL else 300)
 N = 20
 STARTS = 20 if FULL else 4
 CANARY = "sk-canary-3c1d9f8e7d6c5b4a"

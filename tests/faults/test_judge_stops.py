@@ -18,7 +18,7 @@ from tests.faults.launch import FULL, Command, until
 from tests.faults.server import Entry, mixed
 from tests.faults.teaching import at_server, rows, totals
 
-pytestmark = pytest.mark.timeout(3600 if FULL else 120)
+pytestmark = pytest.mark.timeout(3600 if FULL else 300)
 # Questions, kills and signals: of 265 questions about 1,000 calls are made, two answers and two verdicts each.
 N, KILLS, SIGNALS = (265, 100, 50) if FULL else (25, 3, 2)
 AT_ONCE = 8
