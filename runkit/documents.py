@@ -1,6 +1,6 @@
 """A set of clean documents: what may be one, how it is planned, and how its documents are read.
 
-In: run directories of `corpus clean`, parquet, JSON lines and text files, as files, folders, globs or URLs. Out: a
+In: run directories of `corpus`, parquet, JSON lines and text files, as files, folders, globs or URLs. Out: a
 `Plan`, and for each of its shards `Document`s in file order with a `Fault` for every record that is none. Raw
 material (WARC, HTML, MediaWiki) is refused: to decode it and extract its text is the work of `corpus clean`. Of a
 run only `documents/` is read, and only when the run is finished, so that nothing rejected slips in. Text files are
@@ -8,7 +8,7 @@ strict UTF-8 and are cut into documents of at most 1 MB; memory is bounded by tw
 10,000 rows of parquet.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -24,7 +24,7 @@ from runkit.records import Document, held_out, id_of_text, sampled
 from runkit.source import Source, is_web, shown
 from runkit.streams import Stream, StreamError, pieces_of
 
-__all__ = ["Document", "Fault", "held_out", "plan_documents", "read_documents", "sampled"]
+__all__ = ["Document", "Fault", "held_out", "plan_documents", "read_documents", "read_rows", "sampled"]
 
 TEXT_BYTES: Final = 1_000_000  # the longest document made of a text file
 _RAW: Final = MappingProxyType(
@@ -34,6 +34,7 @@ _RAW: Final = MappingProxyType(
         "mediawiki": "a MediaWiki dump: run `corpus clean` on it first",
     }
 )
+_RUNS: Final = frozenset({"corpus clean", "corpus dedup", "corpus decontaminate"})  # that write `documents/`
 _COLUMNS: Final = frozenset({"id", "url", "source", "language", "date", "timestamp", "meta"})
 _DOCUMENTS: Final = "documents"
 
@@ -45,9 +46,21 @@ def plan_documents(inputs: Sequence[str], *, shard_bytes: int = SHARD_BYTES) -> 
 
 def read_documents(shard: Shard, text_field: str = "text") -> Iterator[Document | Fault]:
     """Documents of a shard in file order, and what is none. InputError: a file is gone since it was planned."""
+    for item in read_rows(shard, text_field):
+        yield item if isinstance(item, Fault) else item[0]
+
+
+def read_rows(
+    shard: Shard, text_field: str = "text", more: Collection[str] = ()
+) -> Iterator[tuple[Document, Mapping[str, Any]] | Fault]:
+    """As `read_documents`, with the values of the record beside each; of parquet those of the columns `more` too."""
     for part in shard.parts:
         with reading(part):
-            yield from _read_text(part) if part.format == "text" else _read_records(part, text_field)
+            if part.format == "text":
+                for item in _read_text(part):
+                    yield item if isinstance(item, Fault) else (item, {})
+            else:
+                yield from _read_records(part, text_field, more)
 
 
 def _of_runs(found: list[Found]) -> list[Found]:
@@ -74,15 +87,21 @@ def _belongs(place: str, runs: list[str]) -> bool:
 
 
 def _is_run(folder: str) -> bool:
+    return _command_of(folder) in _RUNS
+
+
+def _command_of(folder: str) -> str | None:
+    """What made a run directory."""
     manifest = _read_json(f"{folder}/manifest.json")
-    return manifest is not None and manifest.get("command") == "corpus clean"
+    command = manifest.get("command") if manifest is not None else None
+    return command if isinstance(command, str) else None
 
 
 def _check(run: str) -> None:
-    """InputError where a run of `corpus clean` is not at its end, or came to nothing."""
+    """InputError where a run is not at its end, or came to nothing."""
     summary = _read_json(f"{run}/summary.json")
     if summary is None or _exists(f"{run}/work"):
-        raise InputError(f"{shown(run)} is not finished; run `corpus clean` on it again first.")
+        raise InputError(f"{shown(run)} is not finished; run `{_command_of(run)}` on it again first.")
     counts = summary.get("documents")
     if isinstance(counts, dict) and counts.get("kept") == 0:
         raise InputError(f"{shown(run)} kept no documents; its report.html says why each was rejected.")
@@ -105,13 +124,15 @@ def _exists(path: str) -> bool:
     return bool(fs.exists(inner))
 
 
-def _read_records(part: Part, text_field: str) -> Iterator[Document | Fault]:
-    for item in read_fields(part, _COLUMNS | {text_field}, texts=(text_field,)):
+def _read_records(
+    part: Part, text_field: str, more: Collection[str]
+) -> Iterator[tuple[Document, Mapping[str, Any]] | Fault]:
+    for item in read_fields(part, _COLUMNS | {text_field, *more}, texts=(text_field,)):
         if isinstance(item, Fault):
             yield item
             continue
         try:
-            yield _document(item, part, text_field)
+            yield _document(item, part, text_field), item.values
         except JsonLineError as error:
             yield item.fault(error)
 
