@@ -19,7 +19,7 @@ from corpus.lines import drop_boilerplate
 from corpus.measure import signals, to_codes
 from corpus.normalize import normalize
 from corpus.page import Page
-from corpus.rules import Rule, Rules
+from corpus.rules import Rule, Rules, single
 from corpus.signals import SIGNALS
 from runkit.language import detect_language
 from runkit.personal import mask_personal
@@ -153,7 +153,7 @@ class Normalize(PageStep):
         page.signals["s_boilerplate_share"] = 0.0
         if self.config.drop_boilerplate:
             page.text, removed = drop_boilerplate(before, markup=page.kind == "text")
-            page.signals["s_boilerplate_share"] = removed / max(len(before), 1)
+            page.signals["s_boilerplate_share"] = single(removed / max(len(before), 1))
         if not page.text and not any(reason.startswith("extract.") for reason in page.reasons):
             page.reject("normalize.only_boilerplate" if before else "normalize.empty")
 
@@ -170,7 +170,7 @@ class DetectLanguage(PageStep):
 
     def apply(self, page: Page) -> None:
         page.language, score = detect_language(page.text)
-        page.signals["s_language_score"] = score
+        page.signals["s_language_score"] = single(score)
         if page.text and page.language not in self.keep:
             page.reject("language.not_kept")
 
