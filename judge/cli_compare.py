@@ -2,18 +2,28 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from judge.cli_app import app
 from runkit import options
 
+if TYPE_CHECKING:
+    from judge.asking import Limits
+
 
 def _at_a_time(value: str) -> str:
     if value != "auto" and not (value.isdigit() and 1 <= int(value) <= 1024):
         raise typer.BadParameter(f"{value} is neither auto nor a number from 1 to 1024.")
     return value
+
+
+def _limits(budget: float | None, concurrency: str, retry_failed: bool, quiet: bool) -> "Limits":
+    from judge.asking import Limits
+
+    at_a_time = None if concurrency == "auto" else int(concurrency)
+    return Limits(budget_usd=budget, concurrency=at_a_time, retry_failed=retry_failed, quiet=quiet)
 
 
 _WHO = "a file of answers, a checkpoint folder, name@https://host/v1, or a name in models.yaml or at OPENAI_BASE_URL"
@@ -92,7 +102,6 @@ def compare(
     flags = {"grammar": grammar, "samples": samples, "seed": seed}
     given = [f"{name}={value}" for name, value in flags.items() if value is not None]
     chosen = CompareConfig.load(config, [*(settings or []), *given])
-    from judge.asking import Limits
     from judge.compare import compare as carry_out
     from judge.compare_plan import CompareCall
 
@@ -106,12 +115,7 @@ def compare(
             reference=reference,
             models_file=models,
             prices_file=prices,
-            limits=Limits(
-                budget_usd=budget,
-                concurrency=None if concurrency == "auto" else int(concurrency),
-                retry_failed=retry_failed,
-                quiet=quiet,
-            ),
+            limits=_limits(budget, concurrency, retry_failed, quiet),
             limit=limit,
             sample=sample,
             dry_run=dry_run,
@@ -152,7 +156,6 @@ def answer(
     chosen = AnswerConfig.load(config, settings or [])
     from judge.answering import AnswerCall
     from judge.answering import answer as carry_out
-    from judge.asking import Limits
 
     carry_out(
         AnswerCall(
@@ -162,12 +165,7 @@ def answer(
             config=chosen,
             models_file=models,
             prices_file=prices,
-            limits=Limits(
-                budget_usd=budget,
-                concurrency=None if concurrency == "auto" else int(concurrency),
-                retry_failed=retry_failed,
-                quiet=quiet,
-            ),
+            limits=_limits(budget, concurrency, retry_failed, quiet),
             limit=limit,
             sample=sample,
             dry_run=dry_run,
@@ -227,7 +225,6 @@ def selftest(
     flags = {"grammar": grammar, "seed": seed}
     given = [f"{name}={value}" for name, value in flags.items() if value is not None]
     chosen = CompareConfig.load(config, [*(settings or []), *given])
-    from judge.asking import Limits
     from judge.selftest import SelftestCall
     from judge.selftest import selftest as carry_out
 
@@ -238,12 +235,7 @@ def selftest(
             config=chosen,
             models_file=models,
             prices_file=prices,
-            limits=Limits(
-                budget_usd=budget,
-                concurrency=None if concurrency == "auto" else int(concurrency),
-                retry_failed=retry_failed,
-                quiet=quiet,
-            ),
+            limits=_limits(budget, concurrency, retry_failed, quiet),
             dry_run=dry_run,
             as_json=as_json,
             started=started,
