@@ -133,7 +133,7 @@ def draw(
     found = {
         (place, row): sample
         for place, chosen in rows.items()
-        for row, sample in _read(files[place], state, chosen, rules)
+        for row, sample in read_rows(files[place], state, chosen, rules)
     }
     return {key: [found[place, row] for _, _, place, row in choices] for key, choices in picked.items()}
 
@@ -150,7 +150,10 @@ def _candidates(file: Path, state: str) -> pl.DataFrame:
     return frame.group_by("reasons", maintain_order=True).head(SAMPLES)
 
 
-def _read(file: Path, state: str, rows: set[int], rules: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Sample]]:
+def read_rows(
+    file: Path, state: str, rows: set[int], rules: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[int, Sample]]:
+    """The beginnings of some documents of one part, by row."""
     columns = [*COLUMNS, "reasons"] if state == "rejected" else list(COLUMNS)
     # Twice what is shown, so that masking sees a number whole that the cut would halve.
     begin = pl.col("text").str.slice(0, 2 * SHORT_CHARACTERS)

@@ -52,7 +52,7 @@ def open_run(path: Path) -> Run:
     try:
         manifest = orjson.loads((path / "manifest.json").read_bytes())
         rules = manifest["config"]["rules"]
-        if manifest["command"] != "corpus clean":
+        if manifest["command"] not in ("corpus clean", "corpus tune"):
             raise KeyError
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is no run directory of `corpus clean`; give the folder named by --out.") from error
@@ -143,7 +143,7 @@ def show(path: Path, wanted: Wanted, *, full: bool, as_json: bool) -> None:
             say(f"There are more: --offset {wanted.offset + shown}")
             break
         shown += 1
-        console.show(_rendered(sample, wanted.offset + shown, wanted.grep, full))
+        console.show(rendered(sample, wanted.offset + shown, wanted.grep, full))
     if not shown:
         say(f"No document fits{f' after the first {wanted.offset}' if wanted.offset else ''}.")
 
@@ -163,7 +163,8 @@ def _to_object(sample: Sample, full: bool) -> dict[str, Any]:
     }
 
 
-def _rendered(sample: Sample, place: int, grep: str | None, full: bool) -> "Text":
+def rendered(sample: Sample, place: int, grep: str | None, full: bool) -> "Text":
+    """One document for the terminal, without anything that it obeys."""
     from rich.text import Text
 
     parts = [(f"{place}. ", "bold"), (_line(sample.title) or "(no title)", "bold"), ("\n", "")]
