@@ -228,7 +228,7 @@ def read_body(body: bytes) -> tuple[Answer | Trouble, Usage | None]:
 def _no_choice(value: dict[str, Any], body: bytes) -> Trouble:
     """Some gateways send their errors with status 200."""
     if value.get("error"):
-        text, message = _plain(body), error_message(body)
+        text, message = _plain(body), error_message(body) or "an error without a word"
         if _QUOTA.search(text):
             return Trouble("quota", "http", message, "stop")
         if _CONTENT.search(text):

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runkit.chat import Answer, Failure, Reply, Request, Usage, prepare, read_body, trouble_of_status
@@ -65,6 +65,7 @@ def test_a_key_is_the_whole_request() -> None:
         max_leaves=12,
     )
 )
+@example({"error": {"choices": None, "message": ""}})
 def test_no_body_is_an_empty_answer_or_an_error(value: Any) -> None:
     found, _ = read_body(orjson.dumps(value))
     if isinstance(found, Answer):
