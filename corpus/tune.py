@@ -231,7 +231,8 @@ def _tell_limits(outcome: Outcome, tuning: Tuning) -> None:
     """What the signals cannot know."""
     if tuning.old.dedup.enabled and outcome.totals["won"][0]:
         say(
-            "What is won was never compared with the other documents; copies among it go again when --apply writes the run."
+            "What is won was never compared with the other documents; "
+            "copies among it go again when --apply writes the run."
         )
     if outcome.copies:
         say(f"{outcome.copies:,} copies of documents that are lost may take their place; --apply decides.")
