@@ -8,6 +8,7 @@ over the hashes, which lie on disk (24 bytes a piece).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,7 +150,4 @@ def cut_texts(
     size = take_out(codes, offsets, document, start, stop, texts, ends)
     data = texts[:size].tobytes()
     places = (4 * ends).tolist()
-    return [
-        data[begin:end].decode("utf-32-le", "surrogatepass")
-        for begin, end in zip(places[:-1], places[1:], strict=True)
-    ]
+    return [data[begin:end].decode("utf-32-le", "surrogatepass") for begin, end in pairwise(places)]

@@ -161,3 +161,43 @@ def take_out(codes, offsets, document, start, stop, texts, new_offsets):
             size -= 1
         new_offsets[d + 1] = size
     return size
+
+
+@njit(cache=True)
+def paint(mask, start, stop, colour):
+    """Colour what has no colour yet."""
+    for s in range(len(start)):
+        for i in range(start[s], stop[s]):
+            if mask[i] == 0:
+                mask[i] = colour
+
+
+@njit(cache=True)
+def count_colours(mask, offsets, colours):
+    """How many characters of each document have each colour: (D, colours)."""
+    found = np.zeros((len(offsets) - 1, colours), np.int64)
+    for d in range(len(offsets) - 1):
+        for i in range(offsets[d], offsets[d + 1]):
+            found[d, mask[i]] += 1
+    return found
+
+
+@njit(cache=True)
+def coloured_spans(mask, offsets):
+    """Stretches with any colour, none across two documents: document, start, stop."""
+    size = 0
+    for i in range(len(mask)):
+        size += mask[i] != 0 and (i == 0 or mask[i - 1] == 0)
+    size += len(offsets)
+    document, start, stop = np.empty(size, np.int32), np.empty(size, np.int64), np.empty(size, np.int64)
+    size = 0
+    for d in range(len(offsets) - 1):
+        open_ = False
+        for i in range(offsets[d], offsets[d + 1]):
+            if mask[i] and not open_:
+                document[size], start[size] = d, i
+                size += 1
+            open_ = mask[i] != 0
+            if open_:
+                stop[size - 1] = i + 1
+    return document[:size], start[:size], stop[:size]

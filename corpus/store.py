@@ -86,10 +86,10 @@ def write_parquet(run: RunDir, name: str, frame: pl.DataFrame) -> dict[str, str]
     """Write one table; {name: sha256 of its bytes}."""
     table = io.BytesIO()
     frame.write_parquet(table, compression="zstd", compression_level=3)
-    return _write(run, name, table)
+    return write_bytes_of(run, name, table)
 
 
-def _write(run: RunDir, name: str, made: io.BytesIO) -> dict[str, str]:
+def write_bytes_of(run: RunDir, name: str, made: io.BytesIO) -> dict[str, str]:
     """Write what was made in memory (64 MB at most): given a file, on a full disk polars speaks of a bad format and
     numpy of a short write, both without the system's error number, so that it could not be told from a bug."""
     data = made.getvalue()
@@ -104,7 +104,7 @@ def write_prints(run: RunDir, name: str, prints: Fingerprints, columns: dict[str
     arrays |= {_band_name(number): prints.bands[:, number] for number in range(BANDS)}
     index = io.BytesIO()
     np.savez(index, **arrays)
-    outputs = _write(run, f"work/{name}.index.npz", index)
+    outputs = write_bytes_of(run, f"work/{name}.index.npz", index)
     return outputs | write_array(run, f"work/{name}.shingles.npy", prints.shingles)
 
 
@@ -112,7 +112,7 @@ def write_array(run: RunDir, name: str, array: NDArray) -> dict[str, str]:
     """Write one array as .npy; {name: sha256 of its bytes}."""
     made = io.BytesIO()
     np.save(made, array)
-    return _write(run, name, made)
+    return write_bytes_of(run, name, made)
 
 
 class Save(PipelineStep):

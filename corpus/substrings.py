@@ -12,10 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from corpus.substrings_kernels import hash_table, mark_groups, marked_spans, repeated, scan
+from corpus.substrings_kernels import blank, hash_table, mark_groups, marked_spans, repeated, scan
 
 BUDGET = 60_000_000  # hashes (8 bytes) or windows (20 bytes) held at once
 MOST_PASSES = 1024  # then what is too much is one text over and over, which no partition by hash makes smaller
@@ -35,7 +34,7 @@ class TextPart:
     def standing(self) -> NDArray[np.uint32]:
         """The codes in memory, with walls where something is cut."""
         codes = np.array(self.codes)
-        _blank(codes, self.starts, self.stops)
+        blank(codes, self.starts, self.stops)
         return codes
 
 
@@ -56,12 +55,6 @@ class Search:
     least: int = 2  # documents
     keep_first: bool = True
     old: int = 0  # so many documents come from an earlier run: they count and stay
-
-
-@njit(cache=True)
-def _blank(codes, starts, stops):
-    for i in range(len(starts)):
-        codes[starts[i] : stops[i]] = 0
 
 
 def find_spans(
@@ -107,9 +100,7 @@ def find_spans(
 class _Scanner:
     """Walks over all parts, several at a time; the kernels let go of Python's lock."""
 
-    def __init__(
-        self, parts: Sequence[TextPart], search: Search, workers: int, advance: Advance, budget: int
-    ) -> None:
+    def __init__(self, parts: Sequence[TextPart], search: Search, workers: int, advance: Advance, budget: int) -> None:
         self.parts, self.search, self.workers, self.advance, self.budget = parts, search, workers, advance, budget
         self.first = np.concatenate([[0], np.cumsum([len(part.offsets) - 1 for part in parts])]).tolist()
 
@@ -148,7 +139,7 @@ class _Scanner:
                 size += len(hashes)
                 if size > self.budget and passes < MOST_PASSES:
                     break
-            if size > self.budget and passes < MOST_PASSES:  # what was given already is given again, which marks nothing anew
+            if size > self.budget and passes < MOST_PASSES:  # given anew, which changes no mark
                 number, passes = 0, passes * 4
                 continue
             hashes, places, documents = (np.concatenate(column) for column in zip(*held, strict=True))
@@ -168,9 +159,7 @@ class _Scanner:
                 places = np.empty(room if len(table) else 0, np.int64)
                 documents = np.empty(room if len(table) else 0, np.int32)
                 arrays = (hashes, places, documents)
-                size = scan(
-                    codes, part.offsets, self.search.length, table, number, passes, self.first[place], *arrays
-                )
+                size = scan(codes, part.offsets, self.search.length, table, number, passes, self.first[place], *arrays)
                 if size <= room:
                     return hashes[:size].copy(), places[:size].copy(), documents[:size].copy()
                 room = size

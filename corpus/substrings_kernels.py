@@ -147,10 +147,10 @@ def _equal(addresses, bases, a, b, length):
     from_a, from_b = a - bases[part_a], b - bases[part_b]
     text_a = carray(_pointer(addresses[part_a]), from_a + length)
     text_b = carray(_pointer(addresses[part_b]), from_b + length)
-    for i in range(length):
-        if text_a[from_a + i] != text_b[from_b + i]:
-            return False
-    return True
+    i = 0
+    while i < length and text_a[from_a + i] == text_b[from_b + i]:
+        i += 1
+    return i == length
 
 
 @njit(cache=True)
@@ -235,3 +235,10 @@ def span_hashes(codes, start, stop):
             value = value * _BASE + np.uint64(codes[i])
         found[s] = _mix(value)
     return found
+
+
+@njit(cache=True)
+def blank(codes, starts, stops):
+    """Put walls where something is cut already."""
+    for i in range(len(starts)):
+        codes[starts[i] : stops[i]] = 0

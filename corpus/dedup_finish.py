@@ -1,0 +1,181 @@
+"""The last pass of `corpus dedup`: kept documents apart from rejected ones, part by part, with what the report shows.
+
+In: the parts of `work/`, the copies and the cuts. Out: `documents/<part>.parquet`, `rejected/<part>.parquet` and a mark
+with the statistics of the shard, which add up. Rejected documents are whole, as they were read. A document that was cut
+is measured anew where it brought signals.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+import polars as pl
+from numpy.typing import NDArray
+
+from corpus.dedup_config import DeepDedupConfig
+from corpus.dedup_decide import COPIES, KINDS, Part
+from corpus.dedup_parts import load_offsets, map_codes
+from corpus.finish import add
+from corpus.measure import signals, to_codes
+from corpus.paragraphs import cut_texts
+from corpus.paragraphs_kernels import coloured_spans, count_colours, paint
+from corpus.signals import SIGNALS
+from corpus.steps import MAX_MEASURED
+from corpus.store import SCHEMA, write_parquet
+from runkit.rundir import Mark, RunDir
+
+
+def finish_unit(run: RunDir, name: str, parts: Sequence[Part], work: Mark, config: DeepDedupConfig) -> Mark:
+    """Write the documents and rejected documents of one shard and mark them: `done-<name>`."""
+    copies = pl.read_parquet(run.file(COPIES))
+    outputs = {file: digest for file, digest in work.outputs.items() if not file.startswith("work/")}
+    counted = []
+    for part in parts:
+        finished = _Part(run, part, copies.filter(pl.col("part") == part.name), config)
+        outputs |= write_parquet(run, f"documents/{part.name}.parquet", finished.kept)
+        outputs |= write_parquet(run, f"rejected/{part.name}.parquet", finished.rejected)
+        counted.append(finished.counts)
+    data = {"counts": total(counted), "faults": work.data["faults"], "parts": work.data["parts"]}
+    return run.mark(f"done-{name}", outputs, data)
+
+
+def total(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The sum of the statistics of parts."""
+    whole = add([_empty(), *parts])
+    return {key: whole[key] for key in _empty()}
+
+
+def _empty() -> dict[str, Any]:
+    return {
+        "documents": Counter(read=0, kept=0, rejected=0, cut=0),
+        "characters": Counter(read=0, kept=0, rejected=0, cut=0),
+        "reasons": Counter(),
+        "reason_characters": Counter(),
+        "cut_documents": Counter(dict.fromkeys(KINDS, 0)),
+        "cut_pieces": Counter(dict.fromkeys(KINDS, 0)),
+        "cut_characters": Counter(dict.fromkeys(KINDS, 0)),
+        "languages": {state: Counter() for state in ("kept", "rejected")},
+        "sources": {state: Counter() for state in ("kept", "rejected")},
+        "pairs": {},
+    }
+
+
+class _Part:
+    """One part, judged."""
+
+    def __init__(self, run: RunDir, part: Part, copies: pl.DataFrame, config: DeepDedupConfig) -> None:
+        self.config = config
+        self.frame = pl.read_parquet(run.file(f"work/{part.name}.parquet"))
+        self.codes, self.offsets = map_codes(run, part.name), load_offsets(run, part.name)
+        self.sizes = np.diff(self.offsets)
+        self.texts: list[str] = self.frame["text"].to_list()
+        self.reasons: list[list[str]] = [[] for _ in self.texts]
+        self.more: list[dict[str, Any]] = [{} for _ in self.texts]
+        self.counts = _empty()
+        self._take_copies(copies)
+        self.cuts = pl.read_parquet(run.file(f"cuts/{part.name}.parquet"))
+        self.lost = np.zeros((len(self.texts), 1 + len(KINDS)), np.int64)
+        self.changed: list[int] = []
+        if len(self.cuts):
+            self._take_cuts()
+        self._write()
+
+    def _take_copies(self, copies: pl.DataFrame) -> None:
+        for copy in copies.iter_rows(named=True):
+            row = copy["row"]
+            self.reasons[row].append(copy["reason"])
+            self.more[row] = {"duplicate_of": copy["duplicate_of"], "similarity": round(copy["similarity"], 3)}
+            pair = self.counts["pairs"].setdefault(copy["source"], Counter())
+            pair[copy["duplicate_source"]] += 1
+
+    def _take_cuts(self) -> None:
+        drops = self.config.substrings.action == "drop"
+        mask = np.zeros(len(self.codes), np.uint8)
+        extra = np.zeros(len(self.texts), np.int64)
+        row = self.cuts["row"].to_numpy()
+        start = self.offsets[row] + self.cuts["start"].to_numpy()
+        stop = self.offsets[row] + self.cuts["stop"].to_numpy()
+        kinds = self.cuts["kind"].to_numpy()
+        for colour, kind in enumerate(KINDS, 1):
+            of_kind = kinds == kind
+            if kind == "substrings" and drops:
+                np.add.at(extra, row[of_kind], stop[of_kind] - start[of_kind])
+                continue
+            paint(mask, start[of_kind], stop[of_kind], colour)
+        self.lost = count_colours(mask, self.offsets, 1 + len(KINDS))
+        spans = coloured_spans(mask, self.offsets)
+        texts = cut_texts(self.codes, self.offsets, *spans)
+        for place in np.unique(spans[0]).tolist():
+            if not self.reasons[place]:
+                self._judge(place, texts[place])
+        for place in np.flatnonzero(extra > self.config.substrings.drop_share * self.sizes).tolist():
+            if not self.reasons[place]:
+                self.reasons[place].append("cut.repeated")
+
+    def _judge(self, place: int, text: str) -> None:
+        """Whether what is left of a document may stay."""
+        rest = self.config.rest
+        if len("".join(text.split())) < rest.min_chars:
+            self.reasons[place].append("cut.short")
+        elif self.sizes[place] - len(text) > rest.max_cut_share * self.sizes[place]:
+            self.reasons[place].append("cut.most")
+        else:
+            lost = {kind: int(n) for kind, n in zip(KINDS, self.lost[place][1:].tolist(), strict=True) if n}
+            self.more[place] = {"cut_characters": lost}
+            self.texts[place] = text
+            self.changed.append(place)
+
+    def _write(self) -> None:
+        self._count()
+        meta = self.frame["meta"].to_list()
+        for place, more in enumerate(self.more):
+            if more:
+                meta[place] = orjson.dumps({**orjson.loads(meta[place]), **more}, option=orjson.OPT_SORT_KEYS).decode()
+        frame = self._measured(sorted(self.changed)).with_columns(
+            pl.Series("text", self.texts, dtype=pl.String),
+            pl.Series("meta", meta, dtype=pl.String),
+            pl.Series("reasons", self.reasons, dtype=SCHEMA["reasons"]),
+        )
+        is_kept = pl.col("reasons").list.len() == 0
+        self.kept = frame.filter(is_kept).drop("reasons")
+        self.rejected = frame.filter(~is_kept)
+
+    def _measured(self, places: list[int]) -> pl.DataFrame:
+        """The signals of what was cut, measured anew where the document brought any."""
+        had = self.frame["s_chars"].is_not_null().to_list()
+        places = [place for place in places if had[place]]
+        if not places:
+            return self.frame
+        rows = signals(*to_codes([self.texts[place][:MAX_MEASURED] for place in places]))
+        columns = []
+        for number, name in enumerate(SIGNALS):
+            values: NDArray[np.float32] = self.frame[name].to_numpy().copy()
+            values[places] = rows[:, number]
+            columns.append(pl.Series(name, values, dtype=pl.Float32, nan_to_null=True))
+        return self.frame.with_columns(columns)
+
+    def _count(self) -> None:
+        counts = self.counts
+        sources, languages = self.frame["source"].to_list(), self.frame["language"].to_list()
+        for place, reasons in enumerate(self.reasons):
+            state = "rejected" if reasons else "kept"
+            size, left = int(self.sizes[place]), len(self.texts[place])
+            counts["documents"].update({"read": 1, state: 1})
+            counts["characters"].update({"read": size, state: size if reasons else left})
+            counts["sources"][state][sources[place]] += 1
+            counts["languages"][state][languages[place] or "und"] += 1
+            for reason in reasons:
+                counts["reasons"][reason] += 1
+                counts["reason_characters"][reason] += size
+        changed = np.zeros(len(self.texts), np.bool_)
+        changed[self.changed] = True
+        counts["documents"]["cut"] += len(self.changed)
+        counts["characters"]["cut"] += sum(int(self.sizes[p]) - len(self.texts[p]) for p in self.changed)
+        pieces = self.cuts.filter(pl.Series(changed[self.cuts["row"].to_numpy()], dtype=pl.Boolean))
+        found = dict(pieces["kind"].value_counts().iter_rows()) if len(pieces) else {}
+        for column, kind in enumerate(KINDS, 1):
+            counts["cut_documents"][kind] += int((self.lost[changed, column] > 0).sum())
+            counts["cut_characters"][kind] += int(self.lost[changed, column].sum())
+            counts["cut_pieces"][kind] += found.get(kind, 0)
