@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from corpus.blocks_cut import cut
+from corpus.blocks_cut import BLOCK_COLUMNS, cut
 from corpus.blocks_tables import markup_tables
 from corpus.blocks_text import COUNTS, count_texts
 from corpus.charclass import tables
@@ -22,7 +22,7 @@ class Blocks:
     elements: NDArray[np.int32]  # (E, 6)
     hints: NDArray[np.uint64]  # (E,)
     paths: NDArray[np.uint64]  # (E, 2): hash of the tags from the root; with classes
-    rows: NDArray[np.int32]  # (B, 9)
+    rows: NDArray[np.int32]  # (B, 11)
     text: NDArray[np.uint8]
     counts: NDArray[np.int64]  # (B, 23), as `blocks_text.COUNTS`
     hashes: NDArray[np.uint64]  # (B,) of the wording
@@ -44,7 +44,7 @@ def cut_blocks(source: bytes, title: str, markdown: bool = False) -> Blocks:
     elements = np.empty((room, 6), np.int32)
     hints = np.empty(room, np.uint64)
     paths = np.empty((room, 2), np.uint64)
-    rows = np.empty((room, 9), np.int32)
+    rows = np.empty((room, BLOCK_COLUMNS), np.int32)
     text = np.empty(len(source) + 2 * room, np.uint8)
     tags = (m.tag_keys, m.tag_ids, m.tag_kinds, m.tag_bits)
     words = (m.word_keys, m.word_bits, m.role_keys, m.role_bits)

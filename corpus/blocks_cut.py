@@ -16,11 +16,12 @@ _SEED = np.uint64(0x9E3779B97F4A7C15)
 # Columns of an element.
 TAG, PARENT, DEPTH, FIRST, END, CELLS = range(6)
 # Columns of a block.
-ELEMENT, START, STOP, LINKS, LINK_BYTES, BOLD_BYTES, IMAGES, AFTER_BREAK, INLINE = range(9)
+ELEMENT, START, STOP, LINKS, LINK_BYTES, BOLD_BYTES, IMAGES, AFTER_BREAK, INLINE, LINK_FIRST, LINK_LAST = range(11)
+BLOCK_COLUMNS = 11
 # The state of the cutter.
 _AT, _SIZE, _BLOCKS, _ELEMENTS, _STACK, _LINK, _BOLD, _PRE, _SKIP, _SPACE, _BEGIN, _VISIBLE, _BROKEN, _IMAGES = range(14)
-_LINKS, _LINK_BYTES, _BOLD_BYTES, _INLINE = range(14, 18)
-_STATE = 18
+_LINKS, _LINK_BYTES, _BOLD_BYTES, _INLINE, _LINK_FIRST, _LINK_LAST = range(14, 20)
+_STATE = 20
 # Columns of the stack of open tags: kind, block element below, whether it opened a link.
 _KIND, _ELEMENT = range(2)
 
@@ -50,6 +51,8 @@ def _flush(state, blocks, element, text):
         row[IMAGES] = state[_IMAGES]
         row[AFTER_BREAK] = state[_BROKEN]
         row[INLINE] = state[_INLINE]
+        row[LINK_FIRST] = state[_LINK_FIRST]
+        row[LINK_LAST] = state[_LINK_LAST]
         state[_BLOCKS] += 1
         state[_IMAGES] = 0
         state[_SIZE] = stop
@@ -64,9 +67,12 @@ def _flush(state, blocks, element, text):
 def _put(state, text, byte):
     text[state[_SIZE]] = byte
     state[_SIZE] += 1
+    linked = state[_LINK] > 0
+    if state[_VISIBLE] == 0:
+        state[_LINK_FIRST] = linked
+    state[_LINK_LAST] = linked
     state[_VISIBLE] += 1
-    if state[_LINK]:
-        state[_LINK_BYTES] += 1
+    state[_LINK_BYTES] += linked
     if state[_BOLD]:
         state[_BOLD_BYTES] += 1
 
@@ -355,7 +361,7 @@ def _close(state, source, text, stack, names, elements, blocks, markdown):
 
 @njit(cache=True)
 def cut(source, tags, tables, stack, names, elements, hints, paths, blocks, text, markdown):
-    """Fill elements (E, 6), hints (E,), paths (E, 2), blocks (B, 9), text; returns how many of each.
+    """Fill elements (E, 6), hints (E,), paths (E, 2), blocks (B, 11), text; returns how many of each.
 
     Sizes that are always enough: as many rows as the source has `<`, plus two; as many bytes as it has, plus two for
     each tag. Element 0 stands for the document.

@@ -19,6 +19,8 @@ from corpus.blocks_cut import (
     IMAGES,
     INLINE,
     LINK_BYTES,
+    LINK_FIRST,
+    LINK_LAST,
     LINKS,
     PARENT,
     TAG,
@@ -55,7 +57,7 @@ FAR = 15  # a hint that no ancestor gives
 _TEXT = (
     "bytes link_share links bold_share images after_break inline han_share digit_share upper_share punctuation_share "
     "symbol_share commas ends end_share stop_share words date separator_share colons last_end last_colon first_bullet "
-    "first_digit title_share title_cover last_latin first_upper prose"
+    "first_digit title_share title_cover last_latin first_upper link_first link_last prose"
 ).split()
 _TAGS = "heading paragraph item cell definition code div quote caption label depth only_child same_text".split()
 _HINTS = [f"near_{name}" for name in HINTS]
@@ -73,13 +75,20 @@ _PAGE = (
 _NEAR = "bytes link_share prose last_end stop_share same_path heading digit_share".split()
 _OFFSETS = (-3, -2, -1, 1, 2, 3)
 _NEIGHBOURS = [f"at{offset:+d}_{name}" for offset in _OFFSETS for name in _NEAR]
+_HEADLINE = "head_after head_before head_lca_up head_lca_down head_kind head_same_box".split()
+_SIGNED = ("article", "main", "body_text", "w_main", "w_post", "w_comment")
+_INSIDE = [f"{name}_{what}" for name in _SIGNED for what in ("count", "bytes", "prose")]
+_WORDS = "words_score words_before words_after words_lowest words_mean".split()
 _WINDOW = "window_prose window_link window_bytes wide_prose wide_link wide_bytes".split()
-FEATURES = (*_TEXT, *_TAGS, *_HINTS, *_CONTAINER, *_CANDIDATE, *_GROUP, *_PAGE, *_NEIGHBOURS, *_WINDOW)
+FEATURES = (*_TEXT, *_TAGS, *_HINTS, *_CONTAINER, *_CANDIDATE, *_GROUP, *_PAGE, *_NEIGHBOURS, *_WINDOW, *_HEADLINE, *_INSIDE, *_WORDS)
 AT = {name: index for index, name in enumerate(FEATURES)}
 
 _A_TEXT, _A_TAGS, _A_HINTS, _A_BOX = AT["bytes"], AT["heading"], AT[_HINTS[0]], AT[_CONTAINER[0]]
 _A_CANDIDATE, _A_GROUP, _A_PAGE = AT[_CANDIDATE[0]], AT[_GROUP[0]], AT[_PAGE[0]]
 _A_NEAR, _A_WINDOW = AT[_NEIGHBOURS[0]], AT[_WINDOW[0]]
+_A_HEADLINE, _A_INSIDE, _A_WORDS = AT[_HEADLINE[0]], AT[_INSIDE[0]], AT[_WORDS[0]]
+_TITLE_SHARE, _TITLE_COVER = AT["title_share"], AT["title_cover"]
+_SIGNED_BITS = np.array([HINT[name] for name in _SIGNED], np.uint64)
 _N_NEAR = len(_NEAR)
 _LINK_SHARE, _LAST_END, _STOP_SHARE, _DIGIT_SHARE = AT["link_share"], AT["last_end"], AT["stop_share"], AT["digit_share"]
 _PROSE, _HEADING = AT["prose"], AT["heading"]
@@ -143,6 +152,8 @@ def _texts(rows, counts, elements, out):
         f[25] = c[TITLE_COVER]
         f[26] = c[LAST_LATIN]
         f[27] = c[FIRST_UPPER]
+        f[28] = r[LINK_FIRST]
+        f[29] = r[LINK_LAST]
         sentences = (ends > 0 and size >= 24) or (c[COMMAS] > 1 and size >= 60)
         f[_PROSE] = max(size - r[LINK_BYTES], 0) if sentences else 0.0
 
@@ -349,7 +360,7 @@ def _page(rows, elements, counts, sums, out):
             h1 = b
         if f[_PROSE] >= _LONG:
             text = b
-        if f[_A_TEXT + 24] >= 700 and f[_A_TEXT + 25] >= 300:
+        if f[_TITLE_SHARE] >= 700 and f[_TITLE_COVER] >= 300:
             titled += 1
     text = count + 100
     for b in range(count - 1, -1, -1):
@@ -395,6 +406,86 @@ def _neighbours(rows, paths, out):
 
 
 @njit(cache=True)
+def _headline(rows, elements, out):
+    """The block that repeats the page's title best, and where each block stands to it."""
+    count = len(rows)
+    best, top = -1, 0.0
+    for b in range(count):
+        f = out[b]
+        if f[_TITLE_SHARE] < 600 or f[_TITLE_COVER] < 200:
+            continue
+        value = f[_TITLE_SHARE] * f[_TITLE_COVER] * 1e-6
+        value *= 1.6 if f[_HEADING] == 1 else (1.3 if f[_HEADING] > 0 else 1.0)
+        value *= 1.0 - 0.7 * f[_LINK_SHARE]
+        if value > top:
+            best, top = b, value
+    if best < 0:
+        out[:, _A_HEADLINE : _A_HEADLINE + 6] = -1.0
+        return
+    above = np.zeros(len(elements), np.bool_)
+    e = rows[best, ELEMENT]
+    above[e] = True
+    while e:
+        e = elements[e, PARENT]
+        above[e] = True
+    home = rows[best, ELEMENT]
+    for b in range(count):
+        e, up = rows[b, ELEMENT], 0
+        while not above[e]:
+            e = elements[e, PARENT]
+            up += 1
+        f = out[b]
+        f[_A_HEADLINE] = max(b - best, 0)
+        f[_A_HEADLINE + 1] = max(best - b, 0)
+        f[_A_HEADLINE + 2] = up
+        f[_A_HEADLINE + 3] = elements[home, DEPTH] - elements[e, DEPTH]
+        f[_A_HEADLINE + 4] = out[best, _HEADING]
+        f[_A_HEADLINE + 5] = elements[e, END] - elements[e, FIRST]
+
+
+@njit(cache=True)
+def _inside(rows, elements, hints, sums, out):
+    """Of the hints that name the text itself: how many elements give each, and how much the nearest one holds."""
+    nearest = np.zeros(len(elements), np.int32)
+    total, prose = max(sums[0, _S_BYTES], 1.0), max(sums[0, _S_PROSE], 1.0)
+    for k in range(len(_SIGNED_BITS)):
+        found = 0
+        nearest[0] = -1
+        for e in range(1, len(elements)):
+            parent = elements[e, PARENT]
+            nearest[e] = nearest[parent]
+            if hints[e] >> _SIGNED_BITS[k] & np.uint64(1):
+                nearest[e] = e
+                found += elements[e, END] > elements[e, FIRST]
+        at = _A_INSIDE + 3 * k
+        for b in range(len(rows)):
+            e = nearest[rows[b, ELEMENT]]
+            out[b, at] = found
+            out[b, at + 1] = sums[e, _S_BYTES] / total if e >= 0 else -1.0
+            out[b, at + 2] = sums[e, _S_PROSE] / prose if e >= 0 else -1.0
+
+
+@njit(cache=True)
+def fill_words(scores, out):
+    """Columns of the wording, from the linear model's scores (B,)."""
+    count = len(scores)
+    lowest = 0.0
+    for b in range(count):
+        f = out[b]
+        f[_A_WORDS] = scores[b]
+        f[_A_WORDS + 1] = scores[b - 1] if b else 0.0
+        f[_A_WORDS + 2] = scores[b + 1] if b + 1 < count else 0.0
+        lowest = min(lowest * 0.8, scores[b])
+        f[_A_WORDS + 3] = lowest
+        total = size = 0.0
+        for other in range(max(b - 5, 0), min(b + 6, count)):
+            weight = min(np.float64(out[other, 0]), 240.0)
+            total += weight * scores[other]
+            size += weight
+        f[_A_WORDS + 4] = total / max(size, 1.0)
+
+
+@njit(cache=True)
 def fill(elements, hints, paths, rows, counts, hashes, out):
     """All columns of `FEATURES` into out (B, F) float32."""
     _texts(rows, counts, elements, out)
@@ -407,3 +498,5 @@ def fill(elements, hints, paths, rows, counts, hashes, out):
     _groups(rows, elements, paths, 1, out)
     _page(rows, elements, counts, sums, out)
     _neighbours(rows, paths, out)
+    _headline(rows, elements, out)
+    _inside(rows, elements, hints, sums, out)

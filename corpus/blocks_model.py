@@ -1,0 +1,121 @@
+"""Blocks in, a score for each out: above 0 is main text. Two rounds of trees, the second sees the first one's verdicts.
+
+In: `Blocks` and a `Model` (the shipped weights are corpus/data/extract.npz, fitted by bench/fit_extract.py). Only sums,
+divisions and comparisons in a fixed order, so every machine gets the same bits. About 1 ms for a page of 160 blocks.
+"""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corpus.blocks import Blocks
+from corpus.blocks_context import CONTEXT, fill_context
+from corpus.blocks_features import FEATURES, fill, fill_words
+from corpus.blocks_trees import score_trees
+from corpus.blocks_words import score_words
+from corpus.charclass import DATA, tables
+
+WEIGHTS = DATA / "extract.npz"
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """N nodes of T trees. `threshold` holds the value of a leaf."""
+
+    roots: NDArray[np.int32]  # (T,)
+    feature: NDArray[np.int16]  # (N,), -1 in a leaf
+    threshold: NDArray[np.float32]
+    left: NDArray[np.int32]
+    right: NDArray[np.int32]
+    bias: float
+
+    def score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(B, F) → (B,)."""
+        out = np.empty(len(features), np.float64)
+        score_trees(features, self.roots, self.feature, self.threshold, self.left, self.right, self.bias, out)
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A linear model over hashed n-grams."""
+
+    weights: NDArray[np.int8]  # (BUCKETS,)
+    scale: float
+    bias: float
+
+    def score(self, blocks: Blocks) -> NDArray[np.float64]:
+        """(B,), near the log-odds that the wording is main text."""
+        t = tables()
+        out = np.empty(len(blocks), np.float64)
+        score_words(blocks.text, blocks.rows, t.classes, t.fold, self.weights, 0.0, out)
+        return out * self.scale + self.bias
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """All weights."""
+
+    words: Words
+    first: Trees
+    second: Trees
+
+    def save(self, path: Path) -> None:
+        """As one compressed file of arrays."""
+        arrays: dict[str, NDArray] = {
+            "words": self.words.weights,
+            "words_scale": np.array([self.words.scale, self.words.bias]),
+        }
+        for name, trees in (("first", self.first), ("second", self.second)):
+            for field in ("roots", "feature", "threshold", "left", "right"):
+                arrays[f"{name}_{field}"] = getattr(trees, field)
+            arrays[f"{name}_bias"] = np.array([trees.bias])
+        np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+
+
+def load_model(path: Path) -> Model:
+    """Read what `Model.save` wrote."""
+    with np.load(path) as stored:
+        scale, bias = stored["words_scale"].tolist()
+        first, second = (
+            Trees(
+                *(stored[f"{name}_{field}"] for field in ("roots", "feature", "threshold", "left", "right")),
+                float(stored[f"{name}_bias"][0]),
+            )
+            for name in ("first", "second")
+        )
+        return Model(Words(stored["words"], scale, bias), first, second)
+
+
+@functools.cache
+def shipped_model() -> Model:
+    """The weights of the package, read once per process."""
+    return load_model(WEIGHTS)
+
+
+def base_features(blocks: Blocks) -> NDArray[np.float32]:
+    """(B, FEATURES); the columns of the wording are 0 until `fill_words`."""
+    out = np.zeros((len(blocks), len(FEATURES)), np.float32)
+    if len(blocks):
+        fill(blocks.elements, blocks.hints, blocks.paths, blocks.rows, blocks.counts, blocks.hashes, out)
+    return out
+
+
+def with_context(blocks: Blocks, base: NDArray[np.float32], scores: NDArray[np.float64]) -> NDArray[np.float32]:
+    """(B, FEATURES + CONTEXT) for the second round."""
+    out = np.zeros((len(blocks), len(CONTEXT)), np.float32)
+    if len(blocks):
+        fill_context(blocks.elements, blocks.paths, blocks.rows, base, scores, out)
+    return np.concatenate([base, out], axis=1)
+
+
+def judge(blocks: Blocks, model: Model) -> NDArray[np.float64]:
+    """(B,), above 0 for main text."""
+    base = base_features(blocks)
+    if not len(blocks):
+        return np.zeros(0)
+    fill_words(model.words.score(blocks), base)
+    return model.second.score(with_context(blocks, base, model.first.score(base)))
