@@ -5,7 +5,7 @@ becomes the reason `<step>.error` on that page, with the exception's name in `me
 Kernels run over batches of 256 pages or 4 M characters, which brings the price of a call down to nothing.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -235,7 +235,7 @@ def _masked(value: Any, counts: dict[str, int]) -> Any:
     return value
 
 
-def text_quality(page: Page) -> float:
+def text_quality(signals: Mapping[str, float]) -> float:
     """Which of two versions of a text is the better one: more of it in whole sentences, less furniture around."""
-    s = page.signals
+    s = signals
     return float(np.float32(s["s_chars"] * (0.5 + 0.5 * s["s_punct_line_share"]) * (1.0 - s["s_boilerplate_share"])))

@@ -153,7 +153,7 @@ class Save(PipelineStep):
             "row": np.array(rows, np.int64),
             "id": np.array([pages[row].id for row in rows], "S24"),
             "url": np.array([url_hash(pages[row].url) for row in rows], np.uint64),
-            "quality": np.array([text_quality(pages[row]) for row in rows], np.float32),
+            "quality": np.array([text_quality(pages[row].signals) for row in rows], np.float32),
         }
         return outputs | write_prints(self.run_dir, name, prints, columns)
 
