@@ -20,14 +20,14 @@ from dataclasses import dataclass, field
 from itertools import chain
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 
 from corpus.config import WorkerConfig
 from corpus.page import Page
-from corpus.reading import UNREADABLE, ReadShard
+from corpus.reading import UNREADABLE
 from runkit.errors import EnvironmentFault, UserError
 from runkit.workers import begin_worker, signals_held
 
@@ -38,6 +38,18 @@ KILLS_TO_BLAME = 3
 MOST_DEATHS = 100
 # Between records a worker only writes; a disk may be slow, but one that stands still this long is broken.
 MOST_REST_S = 600
+
+
+Advance: TypeAlias = Callable[[int], None]
+Finished: TypeAlias = Callable[[int], None]
+
+
+class First(Protocol):
+    """What the first step of a pipeline has: the places it leaves out, and two ways to say that it is alive."""
+
+    left_out: dict[int, str]
+    beat: Callable[[int, int, bool], None]  # (records so far, place of the record, whether it is read already)
+    rest: Callable[[], None]
 
 
 @dataclass
@@ -64,19 +76,16 @@ class _Trouble:
 
 
 class ShardExecutor(LocalPipelineExecutor):
-    """`pipeline` begins with a `ReadShard`; `shards` are the ranks to run."""
+    """`pipeline` begins with a step that is a `First`, such as `ReadShard`; `shards` are the ranks to run."""
 
     def __init__(self, pipeline: Sequence[PipelineStep], workers: int, limits: WorkerConfig) -> None:
         # datatrove's logs and marks are not used: nothing is ever written to this folder.
         super().__init__(list(pipeline), tasks=1, workers=workers, logging_dir="memory://")
         self.limits = limits
-        self.reader = pipeline[0]
+        self.reader: First = pipeline[0]
         self.one_by_one = False
-        assert isinstance(self.reader, ReadShard)
 
-    def run_shards(
-        self, shards: Sequence[int], advance: Callable[[int], None], finished: Callable[[int], None]
-    ) -> None:
+    def run_shards(self, shards: Sequence[int], advance: Advance, finished: Finished) -> None:
         """Run every shard to its mark; `advance(records)` as they are read, `finished(shard)` as they end."""
         pool = _Pool(self, advance, finished)
         try:
@@ -86,7 +95,8 @@ class ShardExecutor(LocalPipelineExecutor):
 
     def run_rank(self, rank: int, world_size: int) -> None:
         """Pull one shard through the pipeline, in this process."""
-        first, *middle, last = self.pipeline
+        first, *middle = self.pipeline
+        last = middle.pop() if middle else None
 
         def through(pages: Iterable[Page]) -> Iterable[Page]:
             for step in middle:
@@ -95,13 +105,11 @@ class ShardExecutor(LocalPipelineExecutor):
 
         pages = first(None, rank, world_size)
         stream = chain.from_iterable(through([page]) for page in pages) if self.one_by_one else through(pages)
-        deque(last(stream, rank, world_size), maxlen=0)
+        deque(stream if last is None else last(stream, rank, world_size), maxlen=0)
 
 
 class _Pool:
-    def __init__(
-        self, executor: ShardExecutor, advance: Callable[[int], None], finished: Callable[[int], None]
-    ) -> None:
+    def __init__(self, executor: ShardExecutor, advance: Advance, finished: Finished) -> None:
         self.executor = executor
         self.advance, self.finished = advance, finished
         self.context = multiprocessing.get_context("fork")

@@ -5,9 +5,10 @@ In: a prepared call. Out: the finished run directory, one JSON object on stdout 
 
 from typing import Any
 
-from corpus.clean import Options, clean, open_run
+from corpus.clean import clean, open_run
 from corpus.command import CleanCall, Prepared
 from corpus.report import write_report
+from corpus.stages import Options
 from corpus.summary import summarise
 from runkit.console import emit_json, say
 from runkit.errors import TooManyFailures

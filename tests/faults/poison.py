@@ -14,13 +14,14 @@ from typing import Any
 
 from datatrove.pipeline.base import PipelineStep
 
-from corpus.clean import Options, clean, open_run
+from corpus.clean import clean, open_run
 from corpus.config import load
 from corpus.executor import ShardExecutor
 from corpus.page import Page
 from corpus.pipeline import build
 from corpus.readers import Item, ReadOptions
 from corpus.reading import ReadShard
+from corpus.stages import Options
 from runkit.inputs import Part, plan
 
 DIES, GROWS, HANGS = "【此页致命】", "【此页膨胀】", "【此页不返】"

@@ -1,0 +1,161 @@
+"""The three stages of `corpus clean`: read shards, decide about copies, finish shards. Each waits for all of the last.
+
+In: a `Job`, which pickles, so that a stage runs in this process or on another machine that sees the run directory. Out:
+marks, in the order in which they appear: `work-<shard>` (its pages lie in `work/`), `copies` (the deduplication is
+decided), `done-<shard>` (its documents and rejected documents lie in place; its work files go). All three run in the
+pool of `corpus/executor.py`, so a worker that is killed costs the shard at hand and no more. The process that drives
+them never calls polars before they are over: a forked worker would inherit threads that are not there.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+from datatrove.pipeline.base import PipelineStep
+
+from corpus.config import CleanConfig, WorkerConfig
+from corpus.dedup import find_copies
+from corpus.executor import Advance, Finished, ShardExecutor
+from corpus.finish import finish_shard
+from corpus.minhash import warm_kernels
+from corpus.pipeline import build
+from corpus.readers import ReadOptions
+from corpus.reading import ReadShard
+from corpus.store import part_name, write_parquet
+from runkit.errors import InputError
+from runkit.inputs import Plan
+from runkit.rundir import Mark, RunDir
+
+COPIES = "copies.parquet"
+READ, DECIDE, FINISH = "read", "decide", "finish"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How much is read, and how; nothing here changes what comes out of one page."""
+
+    workers: int
+    limit: int | None = None
+    sample: float | None = None
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All that a stage needs to know."""
+
+    run: RunDir
+    plan: Plan
+    config: CleanConfig
+    options: Options
+
+
+def mark_name(stage: str, shard: int) -> str:
+    """The mark that a stage leaves of a shard."""
+    return {READ: f"work-{shard:05d}", DECIDE: "copies", FINISH: f"done-{shard:05d}"}[stage]
+
+
+def read_shards(
+    job: Job, shards: Sequence[int], advance: Advance, finished: Finished, limit: int | None = None
+) -> None:
+    """Push shards through the pipeline to their `work-*` marks; `limit` pages at most of each."""
+    if not shards:
+        return
+    config = job.config
+    cap = config.read.max_record_mb * 2**20
+    reader = ReadShard(
+        job.plan,
+        ReadOptions(
+            text_field=config.read.text_field,
+            html_field=config.read.html_field,
+            url_field=config.read.url_field,
+            max_record_bytes=cap,
+            max_line_bytes=2 * cap,
+        ),
+        job.options.sample,
+        config.seed,
+    )
+    reader.limit = limit
+    executor = ShardExecutor(build(reader, config, job.run), job.options.workers, config.worker)
+    warm_kernels()
+    executor.run_shards(shards, advance, finished)
+
+
+def decide(job: Job, shards: Sequence[int]) -> None:
+    """Find the copies among all pages of `work/` and record the decision: the mark `copies`."""
+    # It takes what memory and time it takes, which grow with the run: about 270 bytes and 15 µs a document.
+    limits = WorkerConfig(record_timeout_s=1e12, memory_mb=2**40)
+    ShardExecutor([_Decide(job.run, job.config, shards)], 1, limits).run_shards([0], _nothing, _nothing)
+
+
+def finish_shards(job: Job, shards: Sequence[int], finished: Finished) -> None:
+    """Write documents and rejected documents of shards to their `done-*` marks; their work files go."""
+    ShardExecutor([_Finish(job.run)], job.options.workers, job.config.worker).run_shards(shards, _nothing, finished)
+
+
+def _nothing(count: int) -> None:
+    pass
+
+
+class _Unit(PipelineStep):
+    """A step that is a whole pipeline: what it does has no records, so its clock stands still."""
+
+    type = "stage"
+
+    def __init__(self, run: RunDir) -> None:
+        super().__init__()
+        self.run_dir = run
+        self.left_out: dict[int, str] = {}
+        self.beat: Callable[[int, int, bool], None] = lambda records, place, in_work: None
+        self.rest: Callable[[], None] = lambda: None
+
+    def unit(self, shard: int) -> None:
+        raise NotImplementedError
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
+        self.rest()
+        self.unit(rank)
+        return iter(())
+
+
+class _Decide(_Unit):
+    name = "deduplicate"
+
+    def __init__(self, run: RunDir, config: CleanConfig, shards: Sequence[int]) -> None:
+        super().__init__(run)
+        self.config, self.shards = config, shards
+
+    def unit(self, shard: int) -> None:
+        run = self.run_dir
+        parts = [part_name(number, part) for number in self.shards for part in range(_parts(run, number))]
+        copies = find_copies(run, parts, self.config.dedup)
+        run.mark(mark_name(DECIDE, 0), write_parquet(run, COPIES, copies), {"copies": len(copies)})
+
+
+class _Finish(_Unit):
+    name = "finish"
+
+    def unit(self, shard: int) -> None:
+        run = self.run_dir
+        if run.done(mark_name(FINISH, shard)) is not None:  # its worker was killed at the very end
+            return
+        mark = _work_mark(run, shard)
+        copies = pl.scan_parquet(run.file(COPIES)).filter(pl.col("shard") == shard).collect()
+        finish_shard(run, shard, mark, copies)
+        run.forget(mark_name(READ, shard))
+        for name in mark.outputs:
+            if name.startswith("work/"):
+                run.file(name).unlink(missing_ok=True)
+
+
+def _parts(run: RunDir, shard: int) -> int:
+    return int(_work_mark(run, shard).data["parts"])
+
+
+def _work_mark(run: RunDir, shard: int) -> Mark:
+    mark = run.done(mark_name(READ, shard))
+    if mark is None:
+        damage = "; ".join(run.damaged) or f"shard {shard} has no mark"
+        raise InputError(f"Work files changed while the run went on: {damage}; run again to make them anew.")
+    return mark
