@@ -39,6 +39,7 @@ class Options:
     limit: int | None = None
     sample: float | None = None
     quiet: bool = False
+    executor: str = "local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def _nothing(count: int) -> None:
     pass
 
 
-class _Unit(PipelineStep):
+class Unit(PipelineStep):
     """A step that is a whole pipeline: what it does has no records, so its clock stands still."""
 
     type = "stage"
@@ -119,7 +120,7 @@ class _Unit(PipelineStep):
         return iter(())
 
 
-class _Decide(_Unit):
+class _Decide(Unit):
     name = "deduplicate"
 
     def __init__(self, run: RunDir, config: CleanConfig, shards: Sequence[int]) -> None:
@@ -133,7 +134,7 @@ class _Decide(_Unit):
         run.mark(mark_name(DECIDE, 0), write_parquet(run, COPIES, copies), {"copies": len(copies)})
 
 
-class _Finish(_Unit):
+class _Finish(Unit):
     name = "finish"
 
     def unit(self, shard: int) -> None:
@@ -150,11 +151,11 @@ class _Finish(_Unit):
 
 
 def _parts(run: RunDir, shard: int) -> int:
-    return int(_work_mark(run, shard).data["parts"])
+    return int(_work_mark(run, shard, sizes_only=True).data["parts"])
 
 
-def _work_mark(run: RunDir, shard: int) -> Mark:
-    mark = run.done(mark_name(READ, shard))
+def _work_mark(run: RunDir, shard: int, sizes_only: bool = False) -> Mark:
+    mark = run.done(mark_name(READ, shard), sizes_only)
     if mark is None:
         damage = "; ".join(run.damaged) or f"shard {shard} has no mark"
         raise InputError(f"Work files changed while the run went on: {damage}; run again to make them anew.")

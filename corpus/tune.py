@@ -194,8 +194,8 @@ def _as_text(outcome: Outcome, tuning: Tuning) -> "Text":
         if len(found) < 2 or not moved:
             continue
         lines: list[tuple[str | int, ...]] = [(name, "kept now", "kept then", "won", "lost", "characters won", "lost")]
-        for key, row in moved[:MOST_ROWS]:
-            lines.append((key, *(row[state][0] for state in STATES), row["won"][1], row["lost"][1]))
+        for key, figures in moved[:MOST_ROWS]:
+            lines.append((key, *(figures[state][0] for state in STATES), figures["won"][1], figures["lost"][1]))
         text.append("\n").append_text(aligned(lines))
         if moved[MOST_ROWS:]:
             text.append(f"… and {len(moved) - MOST_ROWS:,} more: --json\n", "dim")

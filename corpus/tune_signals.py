@@ -156,8 +156,9 @@ def _judged(files: list[Path], state: str, change: Change, with_ids: bool) -> Ju
     for column in ("language", "source"):
         codes[column], names[column] = _coded(frame[column].fill_null("und"))
     languages = np.array(names["language"], np.str_)[codes["language"]]
-    sizes = np.nan_to_num(frame["s_chars"].to_numpy()).astype(np.int64)
-    text = sizes > 0  # rules are asked of pages with text alone
+    characters = np.nan_to_num(frame["s_chars"].to_numpy())
+    sizes = characters.astype(np.int64)
+    text = characters > 0  # rules are asked of pages with text alone
     broken = {}
     if LANGUAGE in change.touched:
         broken[LANGUAGE] = text & ~np.isin(languages, sorted(change.new_languages))
