@@ -67,3 +67,57 @@ def dedup(
             started=started,
         )
     )
+
+
+@app.command()
+def decontaminate(
+    inputs: Documents,
+    out: options.Out,
+    against: Annotated[
+        list[str],
+        typer.Option(
+            "--against",
+            metavar="ITEMS",
+            help="Test items: folders as C-Eval's or CMMLU's, CSV, JSON lines, JSON arrays, parquet; optionally "
+            "NAME=PATH; repeatable.",
+        ),
+    ],
+    config: options.ConfigFile = None,
+    settings: options.Set = None,
+    workers: options.Workers = console.default_workers(),
+    limit: options.Limit = None,
+    dry_run: options.DryRun = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+    lang: options.Lang = "en",
+    max_bad: options.MaxBad = 1.0,
+) -> None:
+    """Find test questions and answers in documents, and cut them out or drop the documents.
+
+    13 units in a row (Han characters, words of other scripts) that are a test item's are a match, whatever width, case,
+    punctuation or script they are written in. `corpus settings` lists what -s and --config take.
+    """
+    started = time.monotonic()
+    from corpus.decontaminate_config import DecontaminateConfig
+
+    chosen = DecontaminateConfig.load(config, settings or [])
+    from corpus.decontaminate import DecontaminateCall
+    from corpus.decontaminate import decontaminate as carry_out
+
+    carry_out(
+        DecontaminateCall(
+            inputs=inputs,
+            against=against,
+            out=out,
+            config=chosen,
+            workers=workers,
+            limit=limit,
+            dry_run=dry_run,
+            as_json=as_json,
+            quiet=quiet,
+            lang=lang,
+            max_bad=max_bad,
+            started=started,
+        )
+    )

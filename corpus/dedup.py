@@ -25,6 +25,7 @@ from runkit.rundir import RunDir
 # this many different texts in one bucket means a degenerate band (a page template), and the rest is let through.
 MOST_PIVOTS = 64
 REASONS = ("", "dedup.url", "dedup.exact", "dedup.near")
+OLD_REASONS = ("", "dedup.old_url", "dedup.old_exact", "dedup.old_near")  # what stays is in an earlier run
 Advance = Callable[[int], None]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from corpus.dedup import REASONS, find
+from corpus.dedup import OLD_REASONS, REASONS, find
 from corpus.dedup_config import DeepDedupConfig
 from corpus.dedup_parts import load_offsets, load_pieces, load_ranks, map_codes
 from corpus.paragraphs import Pieces, Repeats, Wanted, find_repeats
@@ -52,7 +52,7 @@ def decide_copies(run: RunDir, parts: Sequence[Part], config: DeepDedupConfig, a
         row = kept_row = np.zeros(0, np.int64)
         kind, similarity = np.zeros(0, np.int8), np.zeros(0, np.float32)
     reasons = [
-        REASONS[k].replace(".", ".old_") if parts[keeper].old else REASONS[k]
+        (OLD_REASONS if parts[keeper].old else REASONS)[k]
         for k, keeper in zip(kind.tolist(), kept_part.tolist(), strict=True)
     ]
     names_of = [p.name for p in parts]

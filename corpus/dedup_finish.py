@@ -12,17 +12,13 @@ from typing import Any
 import numpy as np
 import orjson
 import polars as pl
-from numpy.typing import NDArray
 
 from corpus.dedup_config import DeepDedupConfig
 from corpus.dedup_decide import COPIES, KINDS, Part
-from corpus.dedup_parts import load_offsets, map_codes
+from corpus.dedup_parts import load_offsets, map_codes, measured_anew
 from corpus.finish import add
-from corpus.measure import signals, to_codes
 from corpus.paragraphs import cut_texts
 from corpus.paragraphs_kernels import coloured_spans, count_colours, paint
-from corpus.signals import SIGNALS
-from corpus.steps import MAX_MEASURED
 from corpus.store import SCHEMA, write_parquet
 from runkit.rundir import Mark, RunDir
 
@@ -133,28 +129,13 @@ class _Part:
         for place, more in enumerate(self.more):
             if more:
                 meta[place] = orjson.dumps({**orjson.loads(meta[place]), **more}, option=orjson.OPT_SORT_KEYS).decode()
-        frame = self._measured(sorted(self.changed)).with_columns(
-            pl.Series("text", self.texts, dtype=pl.String),
-            pl.Series("meta", meta, dtype=pl.String),
-            pl.Series("reasons", self.reasons, dtype=SCHEMA["reasons"]),
+        frame = self.frame.with_columns(pl.Series("text", self.texts, dtype=pl.String))
+        frame = measured_anew(frame, sorted(self.changed)).with_columns(
+            pl.Series("meta", meta, dtype=pl.String), pl.Series("reasons", self.reasons, dtype=SCHEMA["reasons"])
         )
         is_kept = pl.col("reasons").list.len() == 0
         self.kept = frame.filter(is_kept).drop("reasons")
         self.rejected = frame.filter(~is_kept)
-
-    def _measured(self, places: list[int]) -> pl.DataFrame:
-        """The signals of what was cut, measured anew where the document brought any."""
-        had = self.frame["s_chars"].is_not_null().to_list()
-        places = [place for place in places if had[place]]
-        if not places:
-            return self.frame
-        rows = signals(*to_codes([self.texts[place][:MAX_MEASURED] for place in places]))
-        columns = []
-        for number, name in enumerate(SIGNALS):
-            values: NDArray[np.float32] = self.frame[name].to_numpy().copy()
-            values[places] = rows[:, number]
-            columns.append(pl.Series(name, values, dtype=pl.Float32, nan_to_null=True))
-        return self.frame.with_columns(columns)
 
     def _count(self) -> None:
         counts = self.counts

@@ -17,10 +17,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from corpus.dedup_config import DeepDedupConfig
-from corpus.measure import to_codes
+from corpus.measure import signals, to_codes
 from corpus.minhash import fingerprint
 from corpus.paragraphs import Pieces, pieces_of
-from corpus.signals import ALL_SIGNALS
+from corpus.signals import ALL_SIGNALS, SIGNALS
 from corpus.steps import MAX_MEASURED
 from corpus.store import (
     PART_CHARACTERS,
@@ -68,7 +68,7 @@ def read_unit(unit: Unit, job: Job, limit: int | None = None) -> Mark:
     outputs: dict[str, str] = {}
     sizes: list[int] = []
     faults: list[Fault] = []
-    for rows in _parts(unit, job.config.text_field, faults, limit):
+    for rows in read_parts(unit, job.config.text_field, faults, limit):
         outputs |= _save_part(f"{unit.name}-{len(sizes):03d}", rows, unit.old, job)
         sizes.append(len(rows))
     if faults and not unit.old:
@@ -80,7 +80,7 @@ def read_unit(unit: Unit, job: Job, limit: int | None = None) -> Mark:
     return run.mark(f"work-{unit.name}", outputs, data)
 
 
-def _parts(unit: Unit, text_field: str, faults: list[Fault], limit: int | None) -> Iterator[list[Row]]:
+def read_parts(unit: Unit, text_field: str, faults: list[Fault], limit: int | None) -> Iterator[list[Row]]:
     rows: list[Row] = []
     size = count = 0
     for item in read_rows(unit.shard, text_field, ALL_SIGNALS):
@@ -141,6 +141,21 @@ def to_frame(rows: Sequence[Row]) -> pl.DataFrame:
         columns[name] = [float(value) if isinstance(value, int | float) else None for value in values]
     columns["reasons"] = [[] for _ in rows]
     return pl.DataFrame(columns, schema=SCHEMA)
+
+
+def measured_anew(frame: pl.DataFrame, places: list[int]) -> pl.DataFrame:
+    """The table with the signals of the texts at these rows measured anew, where the document brought any."""
+    had = frame["s_chars"].is_not_null().to_list()
+    places = [place for place in places if had[place]]
+    if not places:
+        return frame
+    rows = signals(*to_codes([frame["text"][place][:MAX_MEASURED] for place in places]))
+    columns = []
+    for number, name in enumerate(SIGNALS):
+        values: NDArray[np.float32] = frame[name].to_numpy().copy()
+        values[places] = rows[:, number]
+        columns.append(pl.Series(name, values, dtype=pl.Float32, nan_to_null=True))
+    return frame.with_columns(columns)
 
 
 def load_pieces(run: RunDir, name: str, kind: str) -> Pieces:

@@ -1,4 +1,4 @@
-"""What the reports of `corpus dedup` and `corpus decontaminate` say, in English and Chinese.
+"""What the report of `corpus dedup` says, in English and Chinese.
 
 In: a label's name. Out: text in the language of the report.
 """

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from corpus.dedup import OLD_REASONS
 from corpus.dedup_decide import KINDS, REPEATS
 from runkit.console import say
 from runkit.inputs import Plan
@@ -78,7 +79,7 @@ def funnel(total: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _step(reason: str) -> str:
-    if reason.startswith("dedup.old_"):
+    if reason in OLD_REASONS:
         return "old"
     return "copies" if reason.startswith("dedup.") else "rest"
 

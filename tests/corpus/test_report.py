@@ -255,6 +255,7 @@ def test_an_empty_run_has_a_report(tmp_path: Path) -> None:
 
 FAMILIES = (
     *("url", "decode", "extract", "normalize", "language", "rules", "personal", "dedup", "worker", "record"),
+    *("cut", "decontaminate"),
     *("line", "field", "json", "http", "warc", "mediawiki", "parquet", "skip", "gz", "bz2", "zst", "charset"),
 )
 REASON = re.compile(rf"({'|'.join(FAMILIES)})\.(?!(?:gz|bz2|zst|py|txt|jsonl?|html?|parquet|xml)$)[a-z0-9_]+")
