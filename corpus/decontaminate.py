@@ -225,7 +225,9 @@ def _empty() -> dict[str, Any]:
         "characters": Counter(read=0, kept=0, rejected=0, cut=0),
         "reasons": Counter(),
         "matches": 0,
-        "sources": {state: Counter() for state in ("clean", "cut", "rejected")},
+        "languages": {state: Counter() for state in ("kept", "rejected")},
+        "sources": {state: Counter() for state in ("kept", "rejected")},
+        "cut_sources": Counter(),
     }
 
 
@@ -253,7 +255,7 @@ class _Part:
         frame = measured_anew(frame.with_columns(pl.Series("text", texts, dtype=pl.String)), changed).with_columns(
             pl.Series("meta", self.meta, dtype=pl.String), pl.Series("reasons", self.reasons, dtype=SCHEMA["reasons"])
         )
-        self._count(frame["source"].to_list(), sizes, texts, set(changed))
+        self._count(frame, sizes, texts, set(changed))
         is_kept = pl.col("reasons").list.len() == 0
         self.kept, self.rejected = frame.filter(is_kept).drop("reasons"), frame.filter(~is_kept)
         self.matches = pl.DataFrame(self.found, schema=MATCH_SCHEMA, orient="row")
@@ -268,7 +270,7 @@ class _Part:
             place = (row, id_, match.start, match.stop, match.item, match.grams)
             self.found.append((*place, reason or "cut", source, shown))
 
-    def _count(self, sources: Sequence[str], sizes: Sequence[int], texts: Sequence[str], changed: set[int]) -> None:
+    def _count(self, frame: pl.DataFrame, sizes: Sequence[int], texts: Sequence[str], changed: set[int]) -> None:
         counts = self.counts
         counts["matches"] = len(self.found)
         for row, reasons in enumerate(self.reasons):
@@ -277,7 +279,9 @@ class _Part:
             left = sizes[row] if reasons else len(texts[row])
             counts["characters"].update({"read": sizes[row], state: left, "cut": sizes[row] - left})
             counts["reasons"].update(reasons)
-            counts["sources"]["rejected" if reasons else "cut" if row in changed else "clean"][sources[row]] += 1
+            counts["sources"][state][frame["source"][row]] += 1
+            counts["languages"][state][frame["language"][row] or "und"] += 1
+            counts["cut_sources"].update([frame["source"][row]] if row in changed else [])
 
 
 def _by_row(hits: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:

@@ -3,8 +3,8 @@
 In: folders and files in C-Eval's and CMMLU's layout (CSV with question and choices), JSON lines, JSON arrays or parquet
 with questions, instructions or dialogues. Out: `Items` with a table of their n-grams. An item's texts are its question,
 question and choices with and without letters, and its answer where that is a sentence. Before n-grams are made texts
-are folded: width, case, traditional characters, compatibility forms; punctuation and white space fall out. Price: half a
-second for the tables, and 30 bytes a gram.
+are folded: width, case, traditional characters, compatibility forms; punctuation and white space fall out. Price: 0.5 s
+for the tables, and 30 bytes a gram.
 """
 
 import csv

@@ -93,11 +93,13 @@ class _Report:
         return r.section(self.t("matches"), *content, name="matches", note=self.t("matches_note"))
 
     def sources(self) -> Html:
-        states = ("clean", "cut", "rejected")
-        counts = self.summary["sources"]
-        columns = [Column(self.t("source")), *(Column(self.t(f"state.{state}"), numeric=True) for state in states)]
-        names = sorted({name for state in states for name in counts[state]})
-        rows: list[list[Content]] = [[name, *(counts[state].get(name, 0) for state in states)] for name in names]
+        sources, cut = self.summary["sources"], self.summary["cut_sources"]
+        columns = [Column(self.t("source"))]
+        columns += [Column(self.t(f"state.{state}"), numeric=True) for state in ("kept", "cut", "rejected")]
+        kept, rejected = sources["kept"], sources["rejected"]
+        rows: list[list[Content]] = [
+            [name, kept.get(name, 0), cut.get(name, 0), rejected.get(name, 0)] for name in sorted({**kept, **rejected})
+        ]
         return r.section(self.t("sources"), r.table(columns, rows[:MOST_ROWS]), name="sources")
 
     def settings(self) -> Html:

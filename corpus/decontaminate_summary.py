@@ -54,7 +54,7 @@ def summarise(
         "items": {key: sum(entry[key] for entry in sets.values()) for key in next(iter(sets.values()))},
         "sets": dict(sorted(sets.items())),
         "shown": _shown(run, marks, items, shares),
-        "sources": total["sources"],
+        **{name: total[name] for name in ("sources", "cut_sources", "languages")},
         "inputs": {
             "files": len(plan.files),
             "bytes": sum(file.size_bytes for file in plan.files),

@@ -22,6 +22,7 @@ from runkit.errors import InputError, UsageError
 if TYPE_CHECKING:
     from rich.text import Text
 
+RUNS = ("corpus clean", "corpus tune", "corpus dedup", "corpus decontaminate")  # that write documents/ and rejected/
 SHORT_LINES = 6  # of a text that is not shown in full
 
 
@@ -51,15 +52,18 @@ def open_run(path: Path) -> Run:
     """InputError: no run directory of `corpus clean`, or one that has not come to its end."""
     try:
         manifest = orjson.loads((path / "manifest.json").read_bytes())
-        rules = manifest["config"]["rules"]
-        if manifest["command"] not in ("corpus clean", "corpus tune"):
+        command, rules = manifest["command"], manifest["config"].get("rules", [])
+        if command not in RUNS:
             raise KeyError
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no run directory of `corpus clean`; give the folder named by --out.") from error
+        raise InputError(
+            f"{path} is no run directory of {' or '.join(f'`{name}`' for name in RUNS)}; "
+            "give the folder named by --out."
+        ) from error
     try:
         summary = orjson.loads((path / "summary.json").read_bytes())
     except (OSError, ValueError) as error:
-        raise InputError(f"The run in {path} is not finished; run its `corpus clean` command again.") from error
+        raise InputError(f"The run in {path} is not finished; run its `{command}` command again.") from error
     return Run(path, rules, summary)
 
 
