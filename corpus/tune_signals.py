@@ -90,6 +90,8 @@ class Judged:
     codes: dict[str, NDArray]
     names: dict[str, list[str]]
     ids: pl.Series | None
+    values: dict[str, NDArray[np.float32]]  # signal → values, NaN where there is none
+    tunable: NDArray[np.bool_]  # no reason but touched ones
 
 
 def outside(values: NDArray[np.float32], signal: str, rules: Sequence[Rule], languages: NDArray) -> NDArray[np.bool_]:
@@ -115,8 +117,7 @@ def measure(path: Path, change: Change, samples: int) -> Outcome:
     kept_for = _kept_for(path)
     for state in ("documents", "rejected"):
         with_ids = state == "documents" and len(kept_for) > 0
-        for files in _groups(part_files(path, state)):
-            group = _judged(files, state, change, with_ids)
+        for group in judged_groups(path, state, change, with_ids):
             _count(group, outcome)
             if group.ids is not None and group.states["lost"].any():
                 lost = group.ids.filter(pl.Series(group.states["lost"]))
@@ -136,9 +137,11 @@ def _kept_for(path: Path) -> pl.Series:
         return pl.Series("duplicate_of", [], pl.String)
 
 
-def _groups(files: Sequence[Path]) -> Iterator[list[Path]]:
+def judged_groups(path: Path, state: str, change: Change, with_ids: bool = False) -> Iterator[Judged]:
+    """The parts of documents/ or rejected/, a group at a time. InputError: one cannot be read."""
+    files = part_files(path, state)
     for start in range(0, len(files), GROUP_FILES):
-        yield list(files[start : start + GROUP_FILES])
+        yield _judged(files[start : start + GROUP_FILES], state, change, with_ids)
 
 
 def _judged(files: list[Path], state: str, change: Change, with_ids: bool) -> Judged:
@@ -159,13 +162,12 @@ def _judged(files: list[Path], state: str, change: Change, with_ids: bool) -> Ju
     characters = np.nan_to_num(frame["s_chars"].to_numpy())
     sizes = characters.astype(np.int64)
     text = characters > 0  # rules are asked of pages with text alone
+    values = {signal: frame[signal].to_numpy() for signal in change.signals}
     broken = {}
     if LANGUAGE in change.touched:
         broken[LANGUAGE] = text & ~np.isin(languages, sorted(change.new_languages))
     for signal in change.signals:  # a missing signal is NaN, which is beyond no bound
-        broken[f"rules.{signal.removeprefix('s_')}"] = text & outside(
-            frame[signal].to_numpy(), signal, change.new, languages
-        )
+        broken[f"rules.{signal.removeprefix('s_')}"] = text & outside(values[signal], signal, change.new, languages)
     had, fixed = _stored(frame, state, change.touched)
     before = np.full(len(frame), state == "documents")
     after = ~fixed
@@ -174,7 +176,7 @@ def _judged(files: list[Path], state: str, change: Change, with_ids: bool) -> Ju
     states = {"before": before, "after": after, "won": after & ~before, "lost": before & ~after}
     lengths = frame["file"].rle()
     found = lengths.struct.field("value").to_list(), lengths.struct.field("len").to_numpy().astype(np.int64)
-    return Judged(*found, sizes, states, broken, had, codes, names, frame["id"] if with_ids else None)
+    return Judged(*found, sizes, states, broken, had, codes, names, frame["id"] if with_ids else None, values, ~fixed)
 
 
 def _coded(series: pl.Series) -> tuple[NDArray, list[str]]:
@@ -232,12 +234,28 @@ def _pick(group: Judged, flip: str, samples: int) -> list[tuple[int, Place]]:
     rows = np.flatnonzero(group.states[flip])
     if not len(rows) or not samples:
         return []
+    places, hashes = place_hashes(group, rows)
+    chosen = np.argsort(hashes, kind="stable")[:samples]
+    return [(int(hashes[i]), places[i]) for i in chosen]
+
+
+class _Places:
+    """Where rows of a group lie, made when asked for."""
+
+    def __init__(self, files: Sequence[str], part: NDArray, inside: NDArray) -> None:
+        self.files, self.part, self.inside = files, part, inside
+
+    def __getitem__(self, index: int) -> Place:
+        return Place(Path(self.files[self.part[index]]), int(self.inside[index]))
+
+
+def place_hashes(group: Judged, rows: NDArray[np.int64]) -> tuple[_Places, NDArray[np.uint64]]:
+    """Where rows of a group lie, and a hash of each place, which is the same in every call."""
     starts = np.cumsum(group.rows) - group.rows
     part = np.searchsorted(starts, rows, side="right") - 1
     inside = rows - starts[part]
-    hashes = _hash(part + np.uint64(_key(group.files[0])), inside)
-    chosen = np.argsort(hashes, kind="stable")[:samples]
-    return [(int(hashes[i]), Place(Path(group.files[part[i]]), int(inside[i]))) for i in chosen]
+    first = _key(group.files[0]) if group.files else 0
+    return _Places(group.files, part, inside), _hash(part + np.uint64(first), inside)
 
 
 def _key(name: str) -> int:
