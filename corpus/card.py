@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from corpus.config import CleanConfig
+from corpus.config import MEANS, CleanConfig
 from corpus.report_text import LABELS, reason_text, signal_text
 from corpus.signals import ALL_SIGNALS
 from runkit.config import dump_yaml, plain
@@ -178,7 +178,7 @@ def _reproduce(manifest: Mapping[str, Any], config: CleanConfig, t: Mapping[str,
     run = manifest["config"]
     options = "".join(f" --{key} {run[key]}" for key in ("limit", "sample") if run.get(key) is not None)
     # What a worker may take is a matter of the machine and not of the data.
-    settings = {key: value for key, value in plain(config).items() if key != "worker"}
+    settings = {key: value for key, value in plain(config).items() if key not in MEANS}
     versions = ", ".join(f"{_plain(name)} {_plain(value)}" for name, value in sorted(manifest["versions"].items()))
     command = f"corpus clean INPUT... --config clean.yaml{options} --out RUN"
     return (

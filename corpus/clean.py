@@ -11,12 +11,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from corpus.config import CleanConfig
+from corpus.config import MEANS, CleanConfig
+from corpus.distributed import FOLDER, Cluster, run_stage
 from corpus.finish import add
+from corpus.ray_cluster import Ray
+from corpus.slurm import Slurm
 from corpus.stages import DECIDE, FINISH, READ, Job, Options, decide, finish_shards, mark_name, read_shards
 from runkit.console import progress, say
 from runkit.errors import UsageError
-from runkit.files import sha256_file
+from runkit.files import remove_stray_temps, sha256_file
 from runkit.inputs import Plan
 from runkit.planned import manifest_inputs
 from runkit.rundir import Mark, RunDir
@@ -30,7 +33,7 @@ VERSIONED = (
 
 def open_run(out: Path, plan: Plan, config: CleanConfig, options: Options) -> Any:
     """The run directory of this command, locked while its `with` block lasts."""
-    settings = config.model_dump(mode="json", exclude={"worker"})
+    settings = config.model_dump(mode="json", exclude=set(MEANS))
     settings |= {"limit": options.limit, "sample": options.sample}
     inputs = manifest_inputs(plan)
     inputs += [_own_list(path) for path in (*config.url.domains, *config.url.urls, *config.url.words)]
@@ -46,21 +49,54 @@ def _own_list(path: Path) -> dict[str, Any]:
 def clean(run: RunDir, plan: Plan, config: CleanConfig, options: Options) -> dict[str, Any]:
     """Run to the end; the statistics of the whole run (`corpus.finish.statistics`, with `faults` and `parts`)."""
     job = Job(run, plan, config, options)
+    cluster = _cluster(job)
     decided = run.done(mark_name(DECIDE, 0))
     finished, work = _standing(run, plan, decided is not None)
     for damage in run.damaged:
         say(f"Rebuilding: {damage}.")
     run.damaged.clear()
-    work |= _read(job, finished, work)
+    work |= _read(job, finished, work) if cluster is None else _read_there(cluster, job, finished, work)
     if decided is None:
-        decide(job, sorted(work))
+        _decide(cluster, job, work)
     with progress("Writing", total=len(work), unit="shards", quiet=options.quiet) as advance:
-        finish_shards(job, sorted(work), lambda shard: advance(1))
+        if cluster is None:
+            finish_shards(job, sorted(work), lambda shard: advance(1))
+        else:
+            run_stage(cluster, job, FINISH, sorted(work), advance)
     for shard in finished:  # a start that was killed between the two leaves `work-*` beside `done-*`
         run.forget(mark_name(READ, shard))
-    finished |= {shard: _mark(run, FINISH, shard) for shard in work}
-    shutil.rmtree(run.path / "work", ignore_errors=True)
+    finished |= {shard: _mark(run, FINISH, shard, cluster) for shard in work}
+    for folder in ("work", FOLDER):
+        shutil.rmtree(run.path / folder, ignore_errors=True)
     return add(mark.data for _, mark in sorted(finished.items()))
+
+
+def _cluster(job: Job) -> Cluster | None:
+    """Where the ranks run; None: in worker processes of this one. What an earlier start left there is stopped."""
+    executor, run = job.options.executor, job.run
+    if executor == "ray":
+        return Ray(job.config.ray, job.options.workers)
+    slurm = Slurm(job.config.slurm, run.path)
+    if executor == "slurm" or slurm.left_in(run.path / FOLDER):
+        slurm.take_over()
+        remove_stray_temps(run.path)
+    return slurm if executor == "slurm" else None
+
+
+def _read_there(cluster: Cluster, job: Job, finished: Mapping[int, Mark], work: Mapping[int, Mark]) -> dict[int, Mark]:
+    """`_read` on a cluster."""
+    shards = [shard.index for shard in job.plan.shards if shard.index not in {*finished, *work}]
+    with progress("Cleaning", total=len(shards), unit="shards", quiet=job.options.quiet) as advance:
+        run_stage(cluster, job, READ, shards, advance)
+    return {shard: _mark(job.run, READ, shard, cluster) for shard in shards}
+
+
+def _decide(cluster: Cluster | None, job: Job, work: Mapping[int, Mark]) -> None:
+    if cluster is None:
+        decide(job, sorted(work))
+    else:
+        documents = sum(mark.data["documents"] for mark in work.values())
+        run_stage(cluster, job, DECIDE, sorted(work), documents=documents)
 
 
 def _standing(run: RunDir, plan: Plan, decided: bool) -> tuple[dict[int, Mark], dict[int, Mark]]:
@@ -120,7 +156,7 @@ class _Estimate:
             self.advance(0, total=round(self.records * sum(self.sizes.values()) / self.bytes_read))
 
 
-def _mark(run: RunDir, stage: str, shard: int) -> Mark:
-    mark = run.done(mark_name(stage, shard))
+def _mark(run: RunDir, stage: str, shard: int, cluster: Cluster | None = None) -> Mark:
+    mark = run.done(mark_name(stage, shard), sizes_only=cluster is not None)  # one process would read all of theirs
     assert mark is not None, f"shard {shard} ended without its mark: {run.damaged}"
     return mark

@@ -29,6 +29,10 @@ def clean(
     config: options.ConfigFile = None,
     settings: options.Set = None,
     workers: options.Workers = console.default_workers(),
+    executor: Annotated[
+        str,
+        typer.Option("--executor", help="local, slurm or ray: -s slurm.* and ray.* say how; the output is the same."),
+    ] = "local",
     limit: options.Limit = None,
     sample: options.Sample = None,
     seed: options.Seed = 0,
@@ -60,6 +64,7 @@ def clean(
         quiet=quiet,
         lang=lang,
         max_bad=max_bad,
+        executor=executor,
         started=started,
     )
     prepared = prepare(call)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corpus.config import CleanConfig, load
+from runkit.errors import UsageError
 from runkit.inputs import Plan, plan
 from runkit.planned import keep_apart, tell_plan, tell_skipped
 
@@ -28,7 +29,11 @@ class CleanCall:
     quiet: bool
     lang: str
     max_bad: float
+    executor: str
     started: float
+
+
+EXECUTORS = ("local", "slurm", "ray")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class Prepared:
 def prepare(call: CleanCall) -> Prepared | None:
     """Check the call and plan it; None when that was all that was asked for."""
     config = load(call.config, [*call.settings, f"seed={call.seed}"] if call.seed else call.settings)
+    _check_executor(call)
     keep_apart(call.out, call.inputs)
     planned = plan(call.inputs, shard_bytes=round(config.read.shard_mb * 1e6))
     tell_skipped(planned)
@@ -49,3 +55,10 @@ def prepare(call: CleanCall) -> Prepared | None:
         tell_plan(planned, call.as_json)
         return None
     return Prepared(config, planned)
+
+
+def _check_executor(call: CleanCall) -> None:
+    if call.executor not in EXECUTORS:
+        raise UsageError(f"--executor {call.executor} is not known; choose one of {', '.join(EXECUTORS)}.")
+    if call.executor != "local" and call.limit is not None:
+        raise UsageError("--limit reads one shard after another, which machines cannot share; use --sample.")

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from corpus.distributed_config import RayConfig, SlurmConfig
 from corpus.rules import Rule
 from runkit.config import Config, read_yaml
 
@@ -83,6 +84,10 @@ class WorkerConfig(Config):
     """A worker that grows beyond this is stopped and its record quarantined, MiB."""
 
 
+# Fields of `CleanConfig` that change nothing that comes out, and are not part of what a run is made from.
+MEANS = frozenset({"worker", "slurm", "ray"})
+
+
 class CleanConfig(Config):
     """Everything that shapes the output of `corpus clean`."""
 
@@ -95,6 +100,8 @@ class CleanConfig(Config):
     personal: PersonalConfig = PersonalConfig()
     dedup: DedupConfig = DedupConfig()
     worker: WorkerConfig = WorkerConfig()
+    slurm: SlurmConfig = SlurmConfig()
+    ray: RayConfig = RayConfig()
     rules: list[Rule]
     """Bounds on signals, per language."""
     seed: int = 0

@@ -19,13 +19,14 @@ from runkit.rundir import note_usage, usage
 def carry_out(call: CleanCall, prepared: Prepared) -> None:
     """Run to the end, write what people read, and tell the outcome."""
     config, planned = prepared.config, prepared.plan
-    options = Options(call.workers, call.limit, call.sample, call.quiet)
+    options = Options(call.workers, call.limit, call.sample, call.quiet, call.executor)
     with open_run(call.out, planned, config, options) as run:
         total = clean(run, planned, config, options)
         summary = summarise(total, planned)
         write_json(run.file("summary.json"), summary)
         write_report(run, summary, total, config, call.lang)
         spent = usage(call.started)
+        spent["cpu_seconds"] = round(spent["cpu_seconds"] + sum(options.cpu_seconds_elsewhere), 3)
         note_usage(run, spent)
     if call.as_json:
         emit_json({**summary, **spent, "run": str(call.out)})

@@ -8,7 +8,7 @@ them never calls polars before they are over: a forked worker would inherit thre
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -39,7 +39,8 @@ class Options:
     limit: int | None = None
     sample: float | None = None
     quiet: bool = False
-    executor: str = "local"
+    executor: str = "local"  # | slurm | ray
+    cpu_seconds_elsewhere: list[float] = field(default_factory=list)  # of ranks on a cluster, filled in as they end
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from corpus.config import CleanConfig, load
+from corpus.config import MEANS, CleanConfig, load
 from corpus.finish import add, statistics
 from corpus.page import Page
 from corpus.report import write_report
@@ -62,7 +62,7 @@ def make(
     config = load(None, list(settings))
     inputs = [{"name": "dump.warc.gz", "size": 1_234_567, "fingerprint": "ab" * 32}]
     plan = Plan((), (InputFile("dump.warc.gz", "dump.warc.gz", 1_234_567, "ab" * 32),), ())
-    resolved = config.model_dump(mode="json", exclude={"worker"}) | {"limit": None, "sample": 0.5}
+    resolved = config.model_dump(mode="json", exclude=set(MEANS)) | {"limit": None, "sample": 0.5}
     with RunDir.open(path, "corpus clean", resolved, inputs, VERSIONS) as run:
         counted = []
         for number, pages in enumerate(parts):
