@@ -33,7 +33,7 @@ class Fingerprints:
 
 
 @njit(cache=True)
-def _mix(value):
+def mix(value):
     value ^= value >> np.uint64(33)
     value *= np.uint64(0xFF51AFD7ED558CCD)
     value ^= value >> np.uint64(33)
@@ -72,13 +72,13 @@ def _fingerprint(codes, offsets, classes, fold, multipliers, addends):
         for i in range(length):
             low = (low ^ np.uint64(stream[i])) * np.uint64(0x100000001B3)
             high = (high + np.uint64(stream[i]) + np.uint64(1)) * np.uint64(0xD6E8FEB86659FD93)
-        exact[d, 0], exact[d, 1] = _mix(low), _mix(high)
+        exact[d, 0], exact[d, 1] = mix(low), mix(high)
         start = size
         for i in range(max(1, length - WIDTH + 1) if length else 0):
             value = np.uint64(0)
             for k in range(i, min(i + WIDTH, length)):
                 value = value * np.uint64(0x100000001B3) + np.uint64(stream[k])
-            shingles[size] = np.uint32(_mix(value) >> np.uint64(32))
+            shingles[size] = np.uint32(mix(value) >> np.uint64(32))
             size += 1
         signature[:] = np.uint32(0xFFFFFFFF)
         for i in range(start, size):
@@ -87,7 +87,7 @@ def _fingerprint(codes, offsets, classes, fold, multipliers, addends):
         for band in range(BANDS):
             value = np.uint64(band + 1)
             for row in range(ROWS):
-                value = _mix(value ^ np.uint64(signature[band * ROWS + row])) * np.uint64(0x9E3779B97F4A7C15)
+                value = mix(value ^ np.uint64(signature[band * ROWS + row])) * np.uint64(0x9E3779B97F4A7C15)
             bands[d, band] = value
     return exact, bands, shingles[:size], ends
 
