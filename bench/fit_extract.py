@@ -30,9 +30,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from resiliparse.parse.html import HTMLTree
 
-from bench.extract import load, ngrams  # noqa: E402
+from bench.extract import load, ngrams
+from bench.synthetic_pages import make
 from corpus.blocks import Blocks, cut_blocks
-from corpus.blocks_features import AT, FEATURES, fill_words
+from corpus.blocks_around import fill_words
+from corpus.blocks_columns import AT, FEATURES
 from corpus.blocks_model import WEIGHTS, Model, Trees, Words, base_features, with_context
 from corpus.blocks_tables import HINT
 from corpus.blocks_text import BYTES, CHARACTERS, COMMAS, ENDS, LAST_END, N_HAN, STOPS
@@ -53,7 +55,8 @@ class Known:
     base: NDArray[np.float32]
     label: NDArray[np.bool_]
     weight: NDArray[np.float64]
-    real: bool = True  # not a variant made for training
+    language: str = ""
+    foreign: bool = False  # its wording tells nothing
 
 
 def site(url: str) -> str:
@@ -158,8 +161,38 @@ def read(folder: Path, seed: int) -> list[Known]:
         label = labels(texts, row["text"], sample.language)
         weight = weights(texts, row["text"], sample.language)
         fold = fold_of[site(row["url"] or "")]
-        pages.append(Known(sample.id, fold, blocks, base_features(blocks), label, weight))
+        pages.append(Known(sample.id, fold, blocks, base_features(blocks), label, weight, sample.language))
     return pages
+
+
+def made_up(pages: list[Known], rng: np.random.Generator, each: int = 30) -> list[Known]:
+    """Forums, answers, documentation and stories, from the texts of each fold."""
+    out = []
+    for fold in range(FOLDS):
+        for language in ("zh", "en"):
+            own = [page for page in pages if page.fold == fold and page.language == language]
+            texts = [p.blocks.text_of(int(i)) for p in own for i in np.flatnonzero(p.label) if p.weight[i] > 0.01]
+            links = [
+                p.blocks.text_of(int(i))
+                for p in own
+                for i in np.flatnonzero(~p.label & (p.base[:, AT["link_share"]] > 0.9))
+            ]
+            for number in range(each):
+                page = make(rng, texts, [link[:60] for link in links], fold, language, number)
+                blocks = cut_blocks(HTMLTree.parse(page.html).document.html.encode("utf-8", "replace"), page.title)
+                found = [blocks.text_of(index) for index in range(len(blocks))]
+                label = labels(found, page.reference, language)
+                weight = 0.6 * weights(found, page.reference, language)
+                out.append(Known(page.id, fold, blocks, base_features(blocks), label, weight, language))
+    return out
+
+
+def foreign(page: Known) -> Known:
+    """The page as one in a language whose words are not known."""
+    counts = page.blocks.counts.copy()
+    counts[:, STOPS] = 0
+    blocks = replace(page.blocks, counts=counts)
+    return replace(page, blocks=blocks, base=base_features(blocks), weight=page.weight * 0.5, foreign=True)
 
 
 def without(page: Known, keep: NDArray[np.bool_], blocks: Blocks | None = None) -> Known:
@@ -169,7 +202,7 @@ def without(page: Known, keep: NDArray[np.bool_], blocks: Blocks | None = None) 
     elements = b.elements.copy()
     elements[:, 3], elements[:, 4] = before[elements[:, 3]], before[elements[:, 4]]
     cut = replace(b, elements=elements, rows=b.rows[keep], counts=b.counts[keep], hashes=b.hashes[keep])
-    return Known(page.id, page.fold, cut, base_features(cut), page.label[keep], page.weight[keep], real=False)
+    return Known(page.id, page.fold, cut, base_features(cut), page.label[keep], page.weight[keep], page.language)
 
 
 def variant(page: Known, rng: np.random.Generator) -> Known | None:
@@ -205,6 +238,12 @@ def variant(page: Known, rng: np.random.Generator) -> Known | None:
     # The shorter article counts as much as the whole one did.
     scale = page.weight[page.label].sum() / max(changed.weight[changed.label].sum(), 1e-9)
     return replace(changed, weight=changed.weight * min(scale, 4.0) * 0.5)
+
+
+def more(pages: list[Known], rng: np.random.Generator) -> list[Known]:
+    """What the classifiers learn from beside the real pages."""
+    variants = [made for page in pages if (made := variant(page, rng))]
+    return variants + [foreign(page) for page in pages if rng.random() < 0.3] + made_up(pages, rng)
 
 
 class Fitter:
@@ -246,29 +285,38 @@ class Fitter:
     def with_words(self, page: Known, unseen: frozenset[int]) -> NDArray[np.float32]:
         base = page.base.copy()
         if len(base):
-            fill_words(self.words(unseen).score(page.blocks), base)
+            scores = self.words(unseen).score(page.blocks)
+            if page.foreign:  # as n-grams that meet weights of others by chance
+                scores = np.random.default_rng(len(base)).permutation(scores) * 0.5 + self.words(unseen).bias * 0.5
+            fill_words(scores, base)
         return base
 
     @functools.cache  # noqa: B019
     def first(self, unseen: frozenset[int]) -> Trees:
         pages = [page for page in self.both if page.fold not in unseen]
         rows = [self.with_words(page, unseen | {page.fold}) for page in pages]
-        return boosted(rows, pages, 120, num_leaves=20, learning_rate=0.1)
+        return boosted(rows, pages, 120, None, num_leaves=20, learning_rate=0.1)
 
     def context(self, page: Known, unseen: frozenset[int]) -> NDArray[np.float32]:
         base = self.with_words(page, unseen)
         return with_context(page.blocks, base, self.first(unseen).score(base))
 
     def second(self, unseen: frozenset[int]) -> Trees:
+        """Some references leave out part of their article; where the first round is sure of that, there is no lesson."""
         pages = [page for page in self.both if page.fold not in unseen]
         rows = [self.context(page, unseen | {page.fold}) for page in pages]
-        return boosted(rows, pages, 120, num_leaves=14, learning_rate=0.08)
+        sure = np.concatenate([row[:, len(FEATURES)] for row in rows])
+        label = np.concatenate([page.label for page in pages])
+        usable = np.where(label, sure > -4.0, sure < 2.5)
+        return boosted(rows, pages, 120, usable, num_leaves=14, learning_rate=0.08)
 
     def model(self, unseen: frozenset[int]) -> Model:
         return Model(self.words(unseen), self.first(unseen), self.second(unseen))
 
 
-def boosted(rows: list[NDArray[np.float32]], pages: list[Known], rounds: int, **params: Any) -> Trees:
+def boosted(
+    rows: list[NDArray[np.float32]], pages: list[Known], rounds: int, usable: NDArray[np.bool_] | None, **params: Any
+) -> Trees:
     """Gradient-boosted trees on the blocks of the pages; of plain links every third is enough."""
     import lightgbm
 
@@ -277,13 +325,17 @@ def boosted(rows: list[NDArray[np.float32]], pages: list[Known], rounds: int, **
     weight = np.concatenate([page.weight for page in pages])
     easy = ~y & (x[:, AT["link_share"]] > 0.95)
     chosen = ~easy | (np.arange(len(y)) % 3 == 0)
+    if usable is not None:
+        chosen &= usable
     weight = np.where(easy, 3.0 * weight, weight)[chosen]
     settings = {
         "objective": "binary", "num_threads": 1, "min_data_in_leaf": 20, "lambda_l2": 5.0, "feature_fraction": 0.3,
         "max_bin": 63, "verbose": -1, "seed": 0, "min_sum_hessian_in_leaf": 1.0, "deterministic": True,
         "force_row_wise": True, **params,
     }  # fmt: skip
-    data = lightgbm.Dataset(x[chosen], label=y[chosen] * 1.0, weight=weight * len(weight) / weight.sum(), params=settings)
+    data = lightgbm.Dataset(
+        x[chosen], label=y[chosen] * 1.0, weight=weight * len(weight) / weight.sum(), params=settings
+    )
     return flat(lightgbm.train(settings, data, rounds).dump_model())
 
 
@@ -328,16 +380,17 @@ def main(arguments: Iterable[str] | None = None) -> int:
     args = parser.parse_args(list(arguments) if arguments is not None else None)
     pages = read(args.data, args.seed)
     rng = np.random.default_rng(args.seed)
-    variants = [made for page in pages if (made := variant(page, rng))]
+    variants = more(pages, rng)
     print(f"{len(pages)} pages, {sum(len(page.label) for page in pages)} blocks, {len(variants)} variants", flush=True)
     fitter = Fitter(pages, variants)
+    fitter.model(frozenset()).save(args.out)
+    print(f"{args.out} fitted", flush=True)
     if args.folds:
         args.folds.mkdir(parents=True, exist_ok=True)
         for fold in range(FOLDS):
             fitter.model(frozenset([fold])).save(args.folds / f"{fold}.npz")
             print(f"fold {fold} fitted", flush=True)
         (args.folds / "folds.json").write_text(json.dumps({page.id: page.fold for page in pages}))
-    fitter.model(frozenset()).save(args.out)
     print(f"{args.out}: {args.out.stat().st_size:,} bytes, {len(FEATURES)} features")
     return 0
 

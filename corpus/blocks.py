@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from corpus.blocks_cut import BLOCK_COLUMNS, cut
 from corpus.blocks_tables import markup_tables
-from corpus.blocks_text import COUNTS, count_texts
+from corpus.blocks_text import COUNT_COLUMNS, count_texts
 from corpus.charclass import tables
 
 
@@ -24,7 +24,7 @@ class Blocks:
     paths: NDArray[np.uint64]  # (E, 2): hash of the tags from the root; with classes
     rows: NDArray[np.int32]  # (B, 11)
     text: NDArray[np.uint8]
-    counts: NDArray[np.int64]  # (B, 23), as `blocks_text.COUNTS`
+    counts: NDArray[np.int64]  # (B, 23), as in `blocks_text`
     hashes: NDArray[np.uint64]  # (B,) of the wording
 
     def __len__(self) -> int:
@@ -50,7 +50,7 @@ def cut_blocks(source: bytes, title: str, markdown: bool = False) -> Blocks:
     words = (m.word_keys, m.word_bits, m.role_keys, m.role_bits)
     stack, names = np.empty((room, 2), np.int64), np.empty(room, np.uint64)
     e, b, size = cut(data, tags, words, stack, names, elements, hints, paths, rows, text, markdown)
-    counts = np.empty((b, len(COUNTS)), np.int64)
+    counts = np.empty((b, COUNT_COLUMNS), np.int64)
     hashes = np.empty(b, np.uint64)
     heading = np.frombuffer(title.encode("utf-8", "replace")[:400], np.uint8)
     count_texts(text, rows[:b], heading, t.classes, t.flags, t.fold, t.stop_words, counts, hashes)

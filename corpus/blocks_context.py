@@ -9,21 +9,21 @@ bits everywhere.
 import numpy as np
 from numba import njit
 
+from corpus.blocks_columns import AT, names
 from corpus.blocks_cut import DEPTH, ELEMENT, END, FIRST, PARENT
-from corpus.blocks_features import AT
 
 _OFFSETS = (-4, -3, -2, -1, 1, 2, 3, 4)
 CONTEXT = (
     "z",
     *(f"z{offset:+d}" for offset in _OFFSETS),
-    *(f"mean_{name}" for name in "near five ten box0 box1 box2 look path section".split()),
-    *"run_inside run_before run_after run_share run_place".split(),
-    *"best_inside best_up best_down best_before best_after best_share best_mean best_mass".split(),
-    *"mass_before mass_after since_good until_good good_above mass_page good_page z_max".split(),
+    *(f"mean_{name}" for name in names("near five ten box0 box1 box2 look path section")),
+    *names("run_inside run_before run_after run_share run_place"),
+    *names("best_inside best_up best_down best_before best_after best_share best_mean best_mass"),
+    *names("mass_before mass_after since_good until_good good_above mass_page good_page z_max z_to_top z_to_run"),
 )
 _C = {name: index for index, name in enumerate(CONTEXT)}
 _MEAN, _RUN, _BEST, _MASS = _C["mean_near"], _C["run_inside"], _C["best_inside"], _C["mass_before"]
-_HEADING, _LOOK_SLOT = AT["heading"], 0
+_RELATIVE, _HEADING = _C["z_to_run"], AT["heading"]
 _SEED = np.uint64(0x9E3779B97F4A7C15)
 _CAP = 240.0  # bytes that one block counts for at most where verdicts are averaged
 
@@ -128,7 +128,12 @@ def _run(weights, verdicts, out):
         total += max(value, 0.0)
         if current > best:
             best, first, end = current, start, b + 1
+    mass = size = 0.0
+    for b in range(first, end):
+        mass += weights[b] * verdicts[b]
+        size += weights[b]
     for b in range(count):
+        out[b, _RELATIVE] = verdicts[b] - (mass / size if size > 0.0 else 1.0)
         out[b, _RUN] = first <= b < end
         out[b, _RUN + 1] = max(first - b, 0)
         out[b, _RUN + 2] = max(b - end + 1, 0)
@@ -201,6 +206,7 @@ def _masses(weights, verdicts, scores, out):
         if scores[b] > 0.0:
             last = b
             above += 1
+        row[_MASS + 8] = scores[b] - top
     last = count + 100
     for b in range(count - 1, -1, -1):
         out[b, _MASS + 3] = min(last - b, 100)

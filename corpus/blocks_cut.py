@@ -9,7 +9,8 @@ About 3 ns a byte.
 import numpy as np
 from numba import njit
 
-from corpus.blocks_tables import BLOCK, BOLD, BREAK, CODE, HINT, IMAGE, LINK, PRE, RAW, SKIP, VOID
+from corpus.blocks_attributes import is_space, take_attributes
+from corpus.blocks_tables import BLOCK, BOLD, BREAK, CODE, IMAGE, LINK, PRE, RAW, SKIP, VOID
 from corpus.kernels import _contains, _step
 
 _SEED = np.uint64(0x9E3779B97F4A7C15)
@@ -19,19 +20,11 @@ TAG, PARENT, DEPTH, FIRST, END, CELLS = range(6)
 ELEMENT, START, STOP, LINKS, LINK_BYTES, BOLD_BYTES, IMAGES, AFTER_BREAK, INLINE, LINK_FIRST, LINK_LAST = range(11)
 BLOCK_COLUMNS = 11
 # The state of the cutter.
-_AT, _SIZE, _BLOCKS, _ELEMENTS, _STACK, _LINK, _BOLD, _PRE, _SKIP, _SPACE, _BEGIN, _VISIBLE, _BROKEN, _IMAGES = range(14)
-_LINKS, _LINK_BYTES, _BOLD_BYTES, _INLINE, _LINK_FIRST, _LINK_LAST = range(14, 20)
+_AT, _SIZE, _BLOCKS, _ELEMENTS, _STACK, _LINK, _BOLD, _PRE, _SKIP, _SPACE, _BEGIN, _VISIBLE, _BROKEN = range(13)
+_IMAGES, _LINKS, _LINK_BYTES, _BOLD_BYTES, _INLINE, _LINK_FIRST, _LINK_LAST = range(13, 20)
 _STATE = 20
 # Columns of the stack of open tags: kind, block element below, whether it opened a link.
 _KIND, _ELEMENT = range(2)
-
-_HIDDEN = np.uint64(1 << HINT["hidden"])
-_NAME_CLASS, _NAME_ID, _NAME_ROLE, _NAME_STYLE, _NAME_ITEMPROP, _NAME_HIDDEN = range(1, 7)
-
-
-@njit(cache=True, inline="always")
-def _is_space(c):
-    return c == 32 or c == 10 or c == 9 or c == 13 or c == 12
 
 
 @njit(cache=True)
@@ -40,7 +33,7 @@ def _flush(state, blocks, element, text):
     if state[_VISIBLE]:
         row = blocks[state[_BLOCKS]]
         stop = state[_SIZE]
-        while stop > state[_BEGIN] and _is_space(text[stop - 1]):
+        while stop > state[_BEGIN] and is_space(text[stop - 1]):
             stop -= 1
         row[ELEMENT] = element
         row[START] = state[_BEGIN]
@@ -106,7 +99,7 @@ def _take_text(state, source, text):
         elif c == 0xC2 and i + 1 < n and source[i + 1] == 0xA0:
             c, width = 32, 2
         i += width
-        if _is_space(c):
+        if is_space(c):
             if not pre:
                 state[_SPACE] = 1
                 continue
@@ -139,130 +132,20 @@ def _find_close(source, at, name):
 
 
 @njit(cache=True)
-def _words(source, start, stop, keys, bits):
-    """Hints of the words in an attribute: cut at all but letters, and before a capital."""
-    found = np.uint64(0)
-    value, width, lower = _SEED, 0, False
-    for i in range(start, stop + 1):
-        c = np.int64(source[i]) if i < stop else 32
-        capital = 65 <= c <= 90
-        letter = capital or 97 <= c <= 122
-        if width and (not letter or (capital and lower)):
-            slot = _contains(keys, value)
-            if slot >= 0:
-                found |= bits[slot]
-            value, width = _SEED, 0
-        if letter:
-            value = _step(value, c + 32 if capital else c)
-            width += 1
-        lower = letter and not capital
-    return found
-
-
-@njit(cache=True)
-def _is_hidden(source, start, stop):
-    """Whether a style attribute says `display: none`."""
-    for i in range(start, stop - 8):
-        if source[i] == 105 and source[i + 1] == 115 and source[i + 2] == 112 and source[i + 3] == 108:  # ispl
-            j = i + 6
-            while j < stop and (source[j] == 58 or source[j] == 32):
-                j += 1
-            return j + 3 < stop and source[j] == 110 and source[j + 1] == 111 and source[j + 2] == 110
-    return False
-
-
-@njit(cache=True, inline="always")
-def _attribute(source, start, stop):
-    """Which of the attributes that matter the name is, by first letter and length; 0 for the others."""
-    width = stop - start
-    first = source[start]
-    if width == 5:
-        if first == 99 and source[start + 1] == 108:
-            return _NAME_CLASS
-        if first == 115 and source[start + 2] == 121:
-            return _NAME_STYLE
-    if width == 2 and first == 105:
-        return _NAME_ID
-    if width == 4 and first == 114 and source[start + 1] == 111:
-        return _NAME_ROLE
-    if width == 8 and first == 105 and source[start + 1] == 116:
-        return _NAME_ITEMPROP
-    if width == 6 and first == 104 and source[start + 1] == 105:
-        return _NAME_HIDDEN
-    return 0
-
-
-@njit(cache=True)
-def _take_attributes(source, at, tables):
-    """Behind a tag's name: position behind its `>`, its hints, and a hash of its class."""
-    word_keys, word_bits, role_keys, role_bits = tables
-    n = len(source)
-    hints = np.uint64(0)
-    look = np.uint64(0)
-    while at < n and source[at] != 62:
-        if _is_space(source[at]) or source[at] == 47:
-            at += 1
-            continue
-        start = at
-        while at < n and source[at] != 61 and source[at] != 62 and not _is_space(source[at]):
-            at += 1
-        which = _attribute(source, start, at)
-        begin = stop = at
-        if at + 1 < n and source[at] == 61 and source[at + 1] == 34:
-            begin = stop = at + 2
-            while stop < n and source[stop] != 34:
-                stop += 1
-            at = stop + 1
-        elif at < n and source[at] == 61:
-            at += 1
-        if which == _NAME_CLASS:
-            look = _SEED
-            for i in range(begin, stop):
-                if not 48 <= source[i] <= 57:  # post-1 and post-2 look alike
-                    look = _step(look, source[i])
-        if which == _NAME_CLASS or which == _NAME_ID:
-            hints |= _words(source, begin, stop, word_keys, word_bits)
-        elif which == _NAME_ROLE or which == _NAME_ITEMPROP:
-            hints |= _words_whole(source, begin, stop, role_keys, role_bits)
-        elif which == _NAME_HIDDEN or (which == _NAME_STYLE and _is_hidden(source, begin, stop)):
-            hints |= _HIDDEN
-    return at + 1, hints, look
-
-
-@njit(cache=True)
-def _words_whole(source, start, stop, keys, bits):
-    """Hints of an attribute's value, cut at white space alone."""
-    found = np.uint64(0)
-    value, width = _SEED, 0
-    for i in range(start, stop + 1):
-        c = np.int64(source[i]) if i < stop else 32
-        if c == 32:
-            if width:
-                slot = _contains(keys, value)
-                if slot >= 0:
-                    found |= bits[slot]
-            value, width = _SEED, 0
-        else:
-            value = _step(value, c + 32 if 65 <= c <= 90 else c)
-            width += 1
-    return found
-
-
-@njit(cache=True)
 def _open(state, source, text, tags, tables, stack, names, elements, hints, paths, blocks, markdown):
     """An opening tag at the cursor."""
     tag_keys, tag_ids, tag_kinds, tag_bits = tags
     n = len(source)
     start = at = state[_AT] + 1
     name = _SEED
-    while at < n and source[at] != 62 and source[at] != 47 and not _is_space(source[at]):
+    while at < n and source[at] != 62 and source[at] != 47 and not is_space(source[at]):
         name = _step(name, source[at])
         at += 1
     stop = at
     slot = _contains(tag_keys, name)
     tag = tag_ids[slot] if slot >= 0 else 0
     kind = tag_kinds[tag]
-    at, hint, look = _take_attributes(source, at, tables)
+    at, hint, look = take_attributes(source, at, tables)
     current = stack[state[_STACK], _ELEMENT]
     state[_AT] = at
     if kind & VOID:

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corpus.blocks import Blocks
+from corpus.blocks_around import fill_words
+from corpus.blocks_columns import FEATURES
 from corpus.blocks_context import CONTEXT, fill_context
-from corpus.blocks_features import FEATURES, fill, fill_words
+from corpus.blocks_features import fill
 from corpus.blocks_trees import score_trees
 from corpus.blocks_words import score_words
 from corpus.charclass import DATA, tables

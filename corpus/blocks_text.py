@@ -13,10 +13,6 @@ from corpus.charclass import DIGIT, HAN, KANA, LATIN, PUNCTUATION, SPACE, SYMBOL
 from corpus.kernels import _contains, _step
 
 _SEED = np.uint64(0x9E3779B97F4A7C15)
-COUNTS = (
-    "bytes characters han latin digit upper punctuation symbol commas ends stops words dates separators colons "
-    "last_end last_colon first_bullet first_digit title_share title_cover last_latin first_upper"
-).split()
 (
     BYTES,
     CHARACTERS,
@@ -42,6 +38,7 @@ COUNTS = (
     LAST_LATIN,
     FIRST_UPPER,
 ) = range(23)
+COUNT_COLUMNS = 23
 _TITLE_SLOTS = 1024
 _TITLE_BYTES = 400  # a block longer than this is no heading
 
