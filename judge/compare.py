@@ -29,7 +29,7 @@ from judge.judging import Matches, ask_judge, identical_verdict, matches
 from judge.records import ANSWERS, LEDGER, VERDICTS, Answer, Question, Verdict
 from judge.reporting import REPORT, write_report
 from judge.run_output import calls_of, give_back, nothing_came, tell_calls, write_calls, write_faults
-from judge.store import write_answers, write_questions, write_verdicts
+from judge.store import SEAL, seal, write_answers, write_questions, write_verdicts
 from judge.systems import System
 from judge.tell import tell
 from runkit.console import Terminated, emit_json, say
@@ -72,7 +72,9 @@ def compare(call: CompareCall) -> None:
                 give_back(run)
             else:
                 verdicts = in_order(work, prepared, call.config)
+                run.forget(SEAL)
                 write_verdicts(run.path, verdicts)
+                seal(run)
                 summary = write_report(run.path, call.lang) if verdicts else None
                 note_usage(run, usage(call.started))
     _tell(call, prepared, work, summary)
@@ -80,6 +82,7 @@ def compare(call: CompareCall) -> None:
 
 def _work(call: CompareCall, prepared: Prepared, run: RunDir, work: Work) -> None:
     questions = prepared.questions.questions
+    run.forget(SEAL)
     write_questions(run.path, questions)
     tell_questions(prepared.questions)
     tell_baseline(prepared)

@@ -19,6 +19,7 @@ from judge.store import read_answers, read_questions, read_verdicts
 from runkit.console import emit_json, say
 from runkit.errors import InputError, UsageError
 from runkit.files import atomic_write
+from runkit.planned import keep_apart
 
 # Why a pair is left out, in the order in which it is looked for.
 LEFT_OUT: Final = ("identical", "incomplete", "tie", "orders_disagree", "judges_disagree", "small_margin", "cut")
@@ -45,6 +46,7 @@ class Preference:
 
 def export_pairs(call: ExportCall) -> None:
     """UsageError: there is no such run. InputError: it holds no answers."""
+    keep_apart(call.out, [str(call.run)])
     verdicts = read_verdicts(call.run)
     answers = {(answer.question_id, answer.system): answer for answer in read_answers(call.run)}
     questions = {question.id: question for question in read_questions(call.run)}

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from judge import power
-from judge.intervals import bootstrap_columns, ratio_interval, t_interval, win_rate_interval
+from judge.intervals import bootstrap_columns, ratio_interval, win_rate_interval
 from judge.position import agreed, averaged, position
 from judge.stats import Array, holm, sign_test, signs, t_test, wilcoxon, win_tie_loss
 from judge.table import ERROR, IDENTICAL, INVALID, OK, Meeting, Table, distinct, meeting
@@ -150,12 +150,14 @@ def _planning(table: Table, met: Meeting, d: Array) -> dict[str, Any]:
     count = win_tie_loss(signs(d))
     ties, rate = count.tie / count.n, count.win_rate
     spread = float(d.std(ddof=1)) if met.n > 1 else None
+    # All differ alike, or there is but one: as many as the sign test needs if that goes on.
+    alike = power.LEAST_IN_A_ROW if met.n and d[0] != 0 else None
     wanted = WANTED_DIFFERENCES if table.scored else ()
     return {
-        "minimum_detectable_effect": None if spread is None else power.detectable_difference(met.n, spread),
+        "minimum_detectable_effect": power.detectable_difference(met.n, spread) if spread else None,
         "minimum_detectable_win_rate": _above_half(power.detectable_win_rate(met.n, ties)),
         "questions_for": {
-            "observed_difference": None if not spread else power.questions_for_difference(float(d.mean()), spread),
+            "observed_difference": power.questions_for_difference(float(d.mean()), spread) if spread else alike,
             "observed_win_rate": None if rate is None else power.questions_for_win_rate(rate, ties),
             "differences": {
                 f"{one:g}": power.questions_for_difference(one, spread) if spread else None for one in wanted
@@ -209,7 +211,7 @@ def _per_category(table: Table, met: Meeting) -> dict[str, Any]:
     own, left = code[met.question], code[met.partial.question]
     there = {*own.tolist(), *left.tolist()}
     found = {
-        name: _category(met.where(own == place, left == place))
+        name: _category(table, met.where(own == place, left == place))
         for name, place in sorted(number.items())
         if place in there
     }
@@ -219,7 +221,7 @@ def _per_category(table: Table, met: Meeting) -> dict[str, Any]:
     return found
 
 
-def _category(met: Meeting) -> dict[str, Any]:
+def _category(table: Table, met: Meeting) -> dict[str, Any]:
     if met.n == 0:
         return {
             "n": 0,
@@ -231,15 +233,15 @@ def _category(met: Meeting) -> dict[str, Any]:
             "incomplete": len(met.partial.question),
         }
     d = averaged(met.d1, met.d2)
-    count = win_tie_loss(signs(d))
+    count, t = win_tie_loss(signs(d)), t_test(d)
     effect = (met.d2 - met.d1)[~met.identical] / 2.0
     return {
         "n": met.n,
         "sys": _mean((met.sys_1 + met.sys_2) / 2.0),
         "ref": _mean((met.ref_1 + met.ref_2) / 2.0),
         "diff": float(d.mean()) + 0.0,
-        "interval": _pair(t_interval(d)),
-        "p": t_test(d).p,
+        "interval": _pair(None if t.low is None or t.high is None else (t.low, t.high)),
+        "p": t.p if table.scored and t.p is not None else sign_test(d),
         "win": count.win,
         "tie": count.tie,
         "loss": count.loss,

@@ -17,6 +17,9 @@ POWER: Final = 0.8
 MOST_QUESTIONS: Final = 10**9
 
 
+LEAST_IN_A_ROW: Final = math.ceil(1 - math.log2(ALPHA))  # 6: won by one side, below which a sign test sees nothing
+
+
 def t_power(effect: float, n: int, alpha: float = ALPHA) -> float:
     """Power of the two-sided paired t test; effect is mean over sd of the differences.
 

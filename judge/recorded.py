@@ -14,23 +14,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from judge.questions import OTHER, joined_category
-from judge.records import QUESTIONS, VERDICTS, Question, Verdict
+from judge.records import QUARANTINE, Question, Verdict
 from judge.reporting import write_report
-from judge.store import write_questions, write_verdicts
-from judge.summary import QUARANTINE
+from judge.store import SEAL, seal, write_questions, write_verdicts
 from judge.tell import tell
 from judge.verdict import WITH_NONCE, read
 from runkit.console import emit_json, progress, say
 from runkit.errors import InputError, TooManyFailures, UsageError
 from runkit.fields import Fault, Fields, fault_lines
-from runkit.files import sha256_file, write_bytes
+from runkit.files import write_bytes
 from runkit.instructions import find_items
 from runkit.jsonl import JsonLineError
 from runkit.planned import keep_apart
 from runkit.rundir import RunDir, note_usage, usage
 
 COMMAND: Final = "judge import"
-MARK: Final = "import"
 UNNAMED: Final = "judge"  # of verdicts that do not say whose they are
 _CUT: Final = frozenset({"length", "max_tokens"})
 
@@ -70,7 +68,7 @@ def import_verdicts(call: ImportCall) -> None:
     items = find_items(call.files)
     config = {"grammar": call.grammar, "reference": call.reference}
     with RunDir.open(call.out, COMMAND, config, items.inputs()) as run:
-        done = run.done(MARK)
+        done = run.done(SEAL)
         for damage in run.damaged:
             say(f"{damage}; it is made again.")
         if done is None:
@@ -81,18 +79,12 @@ def import_verdicts(call: ImportCall) -> None:
             write_verdicts(run.path, in_order(found))
             write_bytes(run.file(QUARANTINE), fault_lines(found.faults))
             bad = dict(Counter(fault.reason for fault in found.faults).most_common())
-            done = mark(run, {"records": len(found.verdicts), "bad": bad})
+            done = seal(run, {"records": len(found.verdicts), "bad": bad})
         summary = write_report(run.path, call.lang)
         note_usage(run, usage(call.started))
     if call.as_json:
         emit_json({**summary, **usage(call.started), "run": str(call.out), "bad": done.data["bad"]})
     _tell(call, summary, done.data)
-
-
-def mark(run: RunDir, counts: Mapping[str, Any]) -> Any:
-    """Note that the verdicts of a run are whole."""
-    names = [QUESTIONS, VERDICTS, QUARANTINE]
-    return run.mark(MARK, {name: sha256_file(run.file(name)) for name in names}, counts)
 
 
 def _tell(call: ImportCall, summary: Mapping[str, Any], counts: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ Choice = Literal["first", "second", "tie"]
 QUESTIONS: Final = "questions.jsonl"
 ANSWERS: Final = "answers.jsonl"
 VERDICTS: Final = "verdicts.jsonl"
+QUARANTINE: Final = "quarantine.jsonl"
 LEDGER: Final = "ledger.sqlite"
 
 

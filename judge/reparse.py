@@ -13,11 +13,10 @@ from typing import Any
 
 import orjson
 
-from judge.recorded import COMMAND as IMPORT
-from judge.recorded import MARK, mark, reread
+from judge.recorded import reread
 from judge.records import Verdict
 from judge.reporting import write_report
-from judge.store import read_verdicts, write_verdicts
+from judge.store import SEAL, read_verdicts, seal, write_verdicts
 from judge.summary import MANIFEST
 from judge.tell import tell
 from runkit.console import emit_json, progress, say
@@ -48,10 +47,11 @@ def reparse(call: ReparseCall) -> None:
                 advance(1)
         changes = _changes(verdicts, again)
         if again != verdicts:
-            done = run.done(MARK) if run.manifest["command"] == IMPORT else None
+            done = run.done(SEAL)
+            run.forget(SEAL)
             write_verdicts(run.path, again)
             if done is not None:
-                mark(run, done.data)
+                seal(run, done.data)
         summary = write_report(run.path, call.lang)
     if call.as_json:
         emit_json({**summary, "run": str(call.run), "changes": changes})

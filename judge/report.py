@@ -158,7 +158,15 @@ def look(page: Page) -> Html:
     ):
         hints += [page.t(key, count=f"{count:,}")] if count else []
     for one in found["flags"]["constant"]:
-        hints.append(page.t("look_constant", system=one["system"], count=f"{one['answers']:,}", of=f"{one['of']:,}"))
+        hints.append(
+            page.t(
+                "look_constant",
+                system=one["system"],
+                count=f"{one['answers']:,}",
+                of=f"{one['of']:,}",
+                text=one["text"][:60],
+            )
+        )
     if "overlap" in found["judges"]:
         hints.append(page.t("look_overlap"))
     if page.systems and not page.scored:

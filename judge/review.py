@@ -17,9 +17,10 @@ from judge.review_items import Item, items_if_any, read_items
 from judge.review_session import Session, Settings, named_in_texts, seed_of
 from judge.review_store import FILE, ReviewStore
 from runkit.console import emit_json, say
-from runkit.errors import InputError, UsageError
+from runkit.errors import InputError, TooManyFailures, UsageError
 from runkit.page import Access, read_token
 from runkit.page_server import PageServer, listen, url_of
+from runkit.planned import keep_apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,7 @@ def _tell(call: ReviewCall, session: Session, items: list[Item], url: str) -> No
 
 
 def _export(call: ReviewCall, path: Path) -> None:
+    keep_apart(path, [str(call.run)])
     with ReviewStore.open(call.run / FILE, create=False) as store:
         count = export_verdicts(store, path)
     if call.as_json:
@@ -108,3 +110,5 @@ def _import(call: ReviewCall, path: Path) -> None:
         say(f"{found.taken:,} verdicts taken, {found.known:,} known already or older than ours.")
         for reason, count in sorted(found.refused.items()):
             say(f"  {count:>8,}  left out: {reason}")
+    if found.refused and not found.taken and not found.known:
+        raise TooManyFailures(f"{path} holds no verdict of people that fits {call.run}.")

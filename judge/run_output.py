@@ -11,18 +11,18 @@ from typing import Any, Final
 
 import orjson
 
-from judge.records import ANSWERS, LEDGER, QUESTIONS, VERDICTS
+from judge.records import ANSWERS, LEDGER, QUARANTINE, QUESTIONS, VERDICTS
+from judge.store import SEAL
 from runkit.console import say
 from runkit.fields import Fault, fault_lines
 from runkit.files import write_bytes, write_json
 from runkit.ledger import Ledger, Totals
 from runkit.rundir import RunDir
 
-QUARANTINE: Final = "quarantine.jsonl"
 CALLS: Final = "calls.json"
 _OURS: Final = (
     *(LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", CALLS, QUESTIONS, ANSWERS, VERDICTS, QUARANTINE, "systems.json"),
-    *("summary.json", "report.html", "usage.json", "resolved.yaml", "manifest.json"),
+    *("summary.json", "report.html", "usage.json", "resolved.yaml", "manifest.json", f"marks/{SEAL}.json"),
 )
 
 

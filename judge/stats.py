@@ -23,7 +23,7 @@ TOLERANCE: Final = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class TTest:
-    """`p`, `low` and `high` are None for one difference alone; `p` also where all differences are the same and not 0:
+    """`p`, `low` and `high` are None for one difference alone and where all are the same (`p` is 1 if all are 0):
     without spread the test does not know how sure it is (scipy says p = 0, also for two questions)."""
 
     n: int
@@ -88,7 +88,7 @@ def t_test(d: Array, confidence: float = 0.95) -> TTest:
     if n == 1:
         return TTest(1, mean, None, None, None, None)
     if float(np.ptp(d)) < TOLERANCE:
-        return TTest(n, mean, 0.0, 1.0 if abs(mean) < TOLERANCE else None, mean, mean)
+        return TTest(n, mean, 0.0, 1.0 if abs(mean) < TOLERANCE else None, None, None)
     sem = float(d.std(ddof=1)) / math.sqrt(n)
     p = 2.0 * float(special.stdtr(n - 1, -abs(mean / sem)))
     reach = t_quantile(n - 1, confidence) * sem

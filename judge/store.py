@@ -5,7 +5,7 @@ These files are ours, so a line that is no such record is an error that names it
 verdicts of 1.5 kB are read in 0.8 s and held in 400 MB.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from operator import itemgetter
 from pathlib import Path
@@ -15,6 +15,7 @@ import orjson
 
 from judge.records import (
     ANSWERS,
+    QUARANTINE,
     QUESTIONS,
     VERDICTS,
     Answer,
@@ -24,8 +25,9 @@ from judge.records import (
     VerdictState,
 )
 from runkit.errors import InputError, UsageError
-from runkit.files import atomic_write
+from runkit.files import atomic_write, sha256_file
 from runkit.jsonl import JsonLineError, parse_object
+from runkit.rundir import Mark, RunDir, damage
 
 Record = TypeVar("Record", Question, Answer, Verdict)
 Row = dict[str, Any]
@@ -34,6 +36,15 @@ _NUMBERS: Final = frozenset({int, float})
 _STATES: Final = frozenset(get_args(VerdictState))
 _TEXTS: Final = ("question_id", "category", "first", "second", "judge", "grammar", "fault", "explanation")
 _CHOICES: Final = frozenset((None, *get_args(Choice)))
+
+
+SEAL: Final = "records"
+
+
+def seal(run: RunDir, data: Mapping[str, Any] | None = None) -> Mark:
+    """Note that the records of a run are whole; from now on it is told when one of their files is changed."""
+    names = [name for name in (QUESTIONS, ANSWERS, VERDICTS, QUARANTINE) if run.file(name).is_file()]
+    return run.mark(SEAL, {name: sha256_file(run.file(name)) for name in names}, data or {})
 
 
 def write_questions(run: Path, questions: Iterable[Question]) -> None:
@@ -59,7 +70,7 @@ def read_answers(run: Path) -> list[Answer]:
 
 
 def read_verdicts(run: Path) -> list[Verdict]:
-    """UsageError: it is no run with verdicts. InputError: a line is no verdict."""
+    """UsageError: it is no run with verdicts. InputError: a line is no verdict, or a file was changed since."""
     file = run / VERDICTS
     return [_record(Verdict, row, file, number) for number, row in enumerate(verdict_rows(run), 1)]
 
@@ -70,10 +81,16 @@ def verdict_rows(run: Path) -> list[Row]:
     if not file.is_file():
         raise UsageError(f"{run} has no {VERDICTS}; name a run of `judge compare` or `judge import`.")
     rows = _quickly(file)
-    if rows is not None:
-        return rows
+    if rows is None:
+        rows = _slowly(file)  # which names the line that is damaged
+    if changed := damage(run):
+        raise InputError(f"{run}: {changed[0]}; run the command that made it again.")
+    return rows
+
+
+def _slowly(file: Path) -> list[Row]:
     known = {field.name for field in fields(Verdict)}
-    rows = []
+    rows: list[Row] = []
     for number, row in _rows(file):
         fault = "its fields are not those of a verdict" if row.keys() != known else _fault_of_verdict(row)
         if fault:

@@ -18,14 +18,13 @@ from judge import bradley_terry, flags
 from judge.agreeing import between_judges
 from judge.figures import FORMAT, accounting, disagreements, of_meetings
 from judge.lengths import length_figures
-from judge.records import Answer, Question
+from judge.records import QUARANTINE, Answer, Question
 from judge.stats import holm, signs
 from judge.store import Row, read_answers, read_questions, verdict_rows
 from judge.table import OK, Table, meeting, table_of
 from runkit.errors import InputError, UsageError
 
 MANIFEST: Final = "manifest.json"
-QUARANTINE: Final = "quarantine.jsonl"
 ALPHA: Final = 0.05
 MOST_DISAGREEMENTS: Final = 20
 Answers = Mapping[tuple[str, str], Answer]  # by question and system

@@ -262,6 +262,7 @@ def test_reparse_reads_every_text_again(tmp_path: Path, capsysbinary: pytest.Cap
         "choice": None,
     }
     (run / "verdicts.jsonl").write_bytes(lines(stale))
+    (run / "marks" / "records.json").unlink()  # an older grammar would have left its own
     capsysbinary.readouterr()
     assert run_app(app, ["reparse", str(run), "--json", "-q"]) == 0
     said = json.loads(capsysbinary.readouterr().out)
@@ -305,6 +306,10 @@ def test_a_damaged_run_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str
         capsys.readouterr()
         assert run_app(app, ["report", str(tmp_path / "run"), "-q"]) == 3, damage
         assert f"{file}, line 2: " in capsys.readouterr().err, damage
+    for edited in (lines([row | {"score_first": 1.0}, *map(orjson.loads, good[2:])]), b"".join(good[1:])):
+        file.write_bytes(edited)
+        assert run_app(app, ["report", str(tmp_path / "run"), "-q"]) == 3
+        assert "verdicts.jsonl was " in capsys.readouterr().err
 
 
 def test_verdicts_come_back_as_they_were(tmp_path: Path) -> None:
