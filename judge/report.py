@@ -234,25 +234,27 @@ def overall(page: Page) -> Html:
     """Every system against the reference."""
     shown = list(page.systems.items())[:MOST_SYSTEMS]
     scale = Scale.around([one["diff_t_interval"] for _, one in shown])
-    columns = [Column(page.t("system")), Column("", wide=True), Column(page.t("difference"), numeric=True)]
+    columns = [Column(page.t("system")), Column(page.t("answer"))]
+    columns += [Column("", wide=True), Column(page.t("difference"), numeric=True)]
     columns.append(Column(page.t("interval"), numeric=True))
     if page.scored:
         columns += [Column(page.t(key), numeric=True) for key in ("mean", "reference_mean")]
     columns += [Column(page.t(key), numeric=True) for key in ("n", "results", "win_rate", "interval")]
-    columns += [
-        Column(page.t("p_holm" if len(shown) > 1 else "p"), numeric=True),
-        Column(page.t("answer"), numeric=True),
-    ]
+    columns.append(Column(page.t("p_holm" if len(shown) > 1 else "p"), numeric=True))
     rows: list[list[Content]] = []
     for name, one in shown:
-        row: list[Content] = [name, drawn(one["swap_avg_diff"], one["diff_t_interval"], scale)]
+        row: list[Content] = [
+            name,
+            page.t(f"answer_{one['answer']}"),
+            drawn(one["swap_avg_diff"], one["diff_t_interval"], scale),
+        ]
         row += [signed(one["swap_avg_diff"]), page.range(one["diff_t_interval"])]
         if page.scored:
             row += [figure(one["swap_avg_sys"]), figure(one["swap_avg_ref"])]
         counts = one["averaged"]
         row += [one["n"], f"{counts['win']:,} / {counts['tie']:,} / {counts['loss']:,}"]
         row += [share(one["win_rate_averaged"]), page.range(one["win_rate_averaged_interval"], share)]
-        row += [probability(one["p_holm"]), page.t(f"answer_{one['answer']}")]
+        row.append(probability(one["p_holm"]))
         rows.append(row)
     parts = [r.table(columns, rows)]
     if len(page.systems) > MOST_SYSTEMS:
@@ -333,7 +335,12 @@ def _classes_of(page: Page, one: Mapping[str, Any], scale: Scale) -> Html:
     columns += [Column(page.t(key), numeric=True) for key in ("n", "win_rate", "interval", "p_holm", "missing")]
     rows: list[list[Content]] = []
     for name, part in one["per_category"].items():
-        row: list[Content] = [name, drawn(part["diff"], part["interval"], scale), signed(part["diff"])]
+        row: list[Content] = [
+            name,
+            page.t(f"answer_{one['answer']}"),
+            drawn(part["diff"], part["interval"], scale),
+            signed(part["diff"]),
+        ]
         row.append(page.range(part["interval"]))
         if page.scored:
             row += [figure(part["sys"]), figure(part["ref"])]

@@ -26,7 +26,7 @@ from judge.selftest_cases import ATTACKS, CASES, CONSTANT, FILLER, Case
 from judge.store import write_verdicts
 from judge.systems import System, find_judges
 from runkit.console import Terminated, emit_json, say
-from runkit.errors import UserError
+from runkit.errors import TooManyFailures, UserError
 from runkit.files import write_json
 from runkit.ledger import Ledger
 from runkit.llm_client import check
@@ -147,6 +147,10 @@ def selftest(call: SelftestCall) -> None:
         tell_calls(run.path)
     if call.as_json:
         emit_json({**card, **usage(call.started), "run": None if call.out is None else str(call.out)})
+    if all(verdict.state != "ok" for verdict in verdicts):
+        raise TooManyFailures(
+            f"Not one verdict of {judge.name} could be read; try --grammar three-way or another judge."
+        )
 
 
 def _ask(call: SelftestCall, judge: System, tasks: Sequence[Task], run: RunDir) -> list[Verdict]:

@@ -308,7 +308,8 @@ def _compare(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     now = {item["name"]: item for item in new["inputs"]}
     for name in [*was, *now]:
         if was.get(name) != now.get(name):
-            verb = "was added" if name not in was else "is gone" if name not in now else "has changed"
+            left = "is not among the inputs any more"
+            verb = "was added" if name not in was else left if name not in now else "has changed"
             raise InputError(f"The input {name} {verb} since {path} was made; {advice}.")
     if list(was) != list(now):
         raise InputError(f"The inputs come in another order than when {path} was made; {advice}.")

@@ -73,7 +73,7 @@ def test_only_the_shard_that_was_changed_is_read_again(done: Path, dump: Path) -
     [
         (lambda dump: flip(dump / "lines.jsonl"), "mixed/lines.jsonl has changed"),
         (lambda dump: cut(dump / "crawl.warc.gz"), "mixed/crawl.warc.gz has changed"),
-        (lambda dump: remove(dump / "html/0003.html"), "mixed/html/0003.html is gone"),
+        (lambda dump: remove(dump / "html/0003.html"), "mixed/html/0003.html is not among the inputs any more"),
         (lambda dump: (dump / "new.txt").write_text("新的一页。"), "mixed/new.txt was added"),
     ],
 )

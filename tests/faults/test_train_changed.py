@@ -134,7 +134,7 @@ def test_only_the_shard_that_was_changed_is_encoded_again(encoded: Done) -> None
 DOCUMENT_HARMS = [
     (lambda folder: flip(folder / "lines.jsonl"), "set/lines.jsonl has changed"),
     (lambda folder: flip(folder / "table.parquet"), "set/table.parquet has changed"),
-    (lambda folder: remove(folder / "book.txt"), "set/book.txt is gone"),
+    (lambda folder: remove(folder / "book.txt"), "set/book.txt is not among the inputs any more"),
     (lambda folder: (folder / "new.txt").write_text("新的一页。"), "set/new.txt was added"),
 ]
 

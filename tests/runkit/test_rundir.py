@@ -101,7 +101,7 @@ CHANGES: list[tuple[dict[str, Any], list[str]]] = [
     ({"config": {**CONFIG, "rules": []}}, ["rules.0", "is now nothing"]),
     ({"config": {**CONFIG, "new": "y"}}, ['new was nothing, is now "y"']),
     ({"config": {"seed": 1}}, ["rules", "sources"]),
-    ({"inputs": INPUTS[:1]}, ["b.jsonl is gone"]),
+    ({"inputs": INPUTS[:1]}, ["b.jsonl is not among the inputs any more"]),
     ({"inputs": [*INPUTS, {"name": "c", "size": 0, "fingerprint": ""}]}, ["c was added"]),
     ({"inputs": [INPUTS[0], {**INPUTS[1], "size": 5}]}, ["b.jsonl has changed"]),
     ({"inputs": [INPUTS[0], {**INPUTS[1], "fingerprint": "z"}]}, ["b.jsonl has changed"]),
