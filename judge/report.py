@@ -337,7 +337,6 @@ def _classes_of(page: Page, one: Mapping[str, Any], scale: Scale) -> Html:
     for name, part in one["per_category"].items():
         row: list[Content] = [
             name,
-            page.t(f"answer_{one['answer']}"),
             drawn(part["diff"], part["interval"], scale),
             signed(part["diff"]),
         ]
