@@ -19,7 +19,7 @@ import orjson
 import polars as pl
 
 from corpus.clean import VERSIONED
-from corpus.config import CleanConfig, WorkerConfig
+from corpus.config import MEANS, CleanConfig, WorkerConfig
 from corpus.executor import ShardExecutor
 from corpus.finish import add
 from corpus.measure import to_codes
@@ -52,7 +52,7 @@ def apply_tuning(call: TuneCall, tuning: Tuning) -> None:
         raise UsageError(f"--out {out} and the run {call.run} lie in each other; choose another folder.")
     old = RunDir(call.run, orjson.loads((call.run / "manifest.json").read_bytes()), True)
     marks = _finished(old)
-    config = tuning.new.model_dump(mode="json", exclude={"worker"})
+    config = tuning.new.model_dump(mode="json", exclude=set(MEANS))
     config |= {key: old.manifest["config"].get(key) for key in ("limit", "sample")}
     inputs = [_as_input(call.run, marks), *old.manifest["inputs"]]
     versions = {name: version(name) for name in VERSIONED}
