@@ -20,7 +20,7 @@ def test_refusals_by_chance_do_not_slow_a_run_down(calls_a_second: float, refuse
 
 @pytest.mark.parametrize("limit", [0.5, 5.0, 50.0])
 def test_a_limit_is_found(limit: float) -> None:
-    """An endpoint whose bucket fills at `limit` a second and holds ten seconds of it; we could send five times as much."""
+    """An endpoint whose bucket fills at `limit` a second and holds ten seconds of it; we could send five times more."""
     learned, now, bucket, passed = Learned(), 0.0, 10 * limit, 0
     refused_late = 0
     for number in range(6000):
