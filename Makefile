@@ -33,7 +33,9 @@ demo: setup
 		-s data.seq_len=512 -s data.held_out=0.1 -s data.weights='{seeds: 1, instructions: 1}' -s batch_rows=4 \
 		-s steps=40 -s optim.lr=1e-3 -s optim.warmup=5 -s eval_every=20 -s checkpoint_every=20 -s prompt_tokens=40
 	$(BIN)/python examples/ask.py $(DEMO)/chat "春天适合种什么菜？"
-	@echo "Open report.html in $(DEMO)/clean, tokenizer, tokens, base, instructions and chat, and $(DEMO)/view.html."
+	$(BIN)/judge compare base=$(DEMO)/base chat=$(DEMO)/chat --questions examples/questions.jsonl --limit 12 \
+		--judge overlap -s answer.max_tokens=40 --out $(DEMO)/judged
+	@echo "Open report.html in $(DEMO)/clean, tokenizer, tokens, base, instructions, chat and judged, and $(DEMO)/view.html."
 
 lint: setup
 	$(BIN)/ruff check .
@@ -57,6 +59,7 @@ bench: setup .venv-peers/installed
 	$(BIN)/python bench/novelty.py
 	$(BIN)/python bench/parse.py
 	$(BIN)/python bench/generate.py
+	$(BIN)/python bench/judge.py
 	$(BIN)/python bench/sft.py
 
 .venv-peers/installed: bench/requirements-peers.txt
