@@ -121,8 +121,10 @@ class _Decision:
     def pieces(self, kind: str, least: int, keep_first: bool) -> None:
         """Decide about lines or paragraphs."""
 
+        before = [list(cuts.values()) for cuts in self.cuts]
+
         def load(part: int) -> Pieces:
-            return _without(load_pieces(self.run, self.parts[part].name, kind), list(self.cuts[part].values()))
+            return _without(load_pieces(self.run, self.parts[part].name, kind), before[part])
 
         wanted = Wanted(least, keep_first, self.old_parts)
         cuts, counts, repeats = find_repeats(len(self.parts), load, lambda part: self.standing[part], wanted)
