@@ -41,8 +41,10 @@ def import_(
         ),
     ],
     grammar: Annotated[
-        Literal["two-scores", "three-way", "scores"],
-        typer.Option(help="two-scores: two numbers; three-way: 1/2/3 or A/B/tie; scores: of our own prompts."),
+        Literal["two-scores", "three-way", "scores", "three-way-nonce"],
+        typer.Option(
+            help="two-scores: two numbers; three-way: 1/2/3 or A/B/tie; scores, three-way-nonce: of our own prompts."
+        ),
     ],
     out: options.Out,
     reference: Reference = None,

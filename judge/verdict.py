@@ -16,7 +16,7 @@ from typing import Final, get_args
 from judge.records import Choice
 from judge.verdict_choice import read_choice
 from judge.verdict_scores import read_two_scores
-from judge.verdict_text import Reading, Said, lacking, of_scores, plain, without_thinking
+from judge.verdict_text import AROUND, Reading, lacking, of_scores, plain, without_thinking, without_tokens
 
 GRAMMARS: Final = ("scores", "three-way-nonce", "two-scores", "three-way")
 CHOICES: Final = get_args(Choice)
@@ -32,17 +32,15 @@ _THREE: Final[dict[str, Choice]] = {
     "B": "second",
     **dict.fromkeys(("TIE", "平", "平局", "平手"), "tie"),
 }
-_AROUND: Final = " \t*_`#>|.,;:!\"'()[]{}-"
 
 
 def read(grammar: str, raw: str, *, nonce: str | None = None, cut: bool = False) -> Reading:
     """`cut`: the judge's text ended because it became too long. Without a `nonce` any `<<…>>` counts as one."""
     said = without_thinking(raw)
+    if grammar not in WITH_NONCE:
+        text = plain(without_tokens(said.text))
+        return read_two_scores(said, text, cut) if grammar == "two-scores" else read_choice(said, text, cut)
     text = plain(said.text)
-    if grammar == "two-scores":
-        return read_two_scores(said, text, cut)
-    if grammar == "three-way":
-        return read_choice(said, text, cut)
     line, before = _last_line(text, nonce)
     kind = "score" if grammar == "scores" else "choice"
     if cut or said.unfinished:  # a 1 may have been going to be a 10
@@ -66,9 +64,9 @@ def _last_line(text: str, nonce: str | None) -> tuple[str | None, str]:
     end = text.find("\n", at)
     line = text[start : end if end >= 0 else len(text)]
     head, _, rest = line.partition(nonce)
-    if head.strip(_AROUND + "<") or nonce in rest:  # words before it, or two verdicts in one line
+    if head.strip(AROUND + "<") or nonce in rest:  # words before it, or two verdicts in one line
         return "", text[:start]
-    return rest.strip(_AROUND + "<>"), text[:start]
+    return rest.strip(AROUND + "<>"), text[:start]
 
 
 def _scores(line: str, before: str) -> Reading:
@@ -90,6 +88,3 @@ def _three(line: str, before: str) -> Reading:
     if choice is None:
         return Reading("choice.malformed" if line else "choice.missing")
     return Reading(choice=choice, explanation=before.strip())
-
-
-__all__ = ["CHOICES", "GRAMMARS", "WITH_NONCE", "WITH_SCORES", "Reading", "Said", "read"]

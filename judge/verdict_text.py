@@ -45,7 +45,9 @@ _DECLINED_HINTS: Final = ("annot", "an't", "nable", "ecline", "n't", "laceholder
 _DECLINED: Final = re.compile(
     r"\bI(?:'m| am)? (?:cannot|can't|can not|unable to|not able to|won't|will not|decline to|must decline to)"
     r" (?:\w+ )?(?:evaluate|judge|rate|score|assess|compare|decide)\b"
-    r"(?!\s+(?:\w+ ){0,5}(?:higher|lower|better|more|fully|perfect|highly|as high))"
+    r"(?=\s*(?:[.,;:!\n]|$)|\s(?:(?:these|the|either|both|any|this|your|of|two)\s){1,3}(?:AI\s)?"
+    r"(?:answers?|responses?|assistants?|models?|questions?|pair|requests?)\b(?!')|\s(?:them|it|either"
+    r"|both)\b\s*[.,;!\n])"
     r"|\bplaceholder (?:scores?|ratings?|values?|numbers?)"
     r"|(?:^|[\s,.;!我])(?:无法|不能|拒绝)(?:对[^\n,.;]{0,20})?(?:进行|作出|做出|给出)?(?:评价|评分|评判|评估|判断|打分)"
 )
