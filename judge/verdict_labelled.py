@@ -28,6 +28,7 @@ from judge.verdict_numbers import (
 from judge.verdict_pairs import line_end
 
 _WINDOW: Final = 160
+_DIGIT: Final = re.compile(r"[0-9]")
 _LIST_LINES: Final = 12
 _SIDES: Final = ONE + TWO
 _NUMBER: Final = re.compile(rf"{NUMBER}(?:{WHOLE}|(?P<unit>{UNIT}))?{SCORE[SCORE.rindex('(?![0-9A-Za-z_%') :]}{STOP}")
@@ -154,6 +155,8 @@ def _bound(own: str, found: re.Match[str]) -> Statement | None:
 def _before(own: str, label: int, found: re.Match[str]) -> str | None:
     """ "said" or "weak" where the name at `label` is the one that the number is of."""
     gap = own[label + 1 : found.start()]
+    if _DIGIT.search(gap):
+        return None
     begin = sentence_start(own, label)
     before = own[begin:label]
     if _JOINED.search(own[max(0, label - 12) : label]):

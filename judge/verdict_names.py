@@ -27,7 +27,8 @@ _NUMBER: Final = re.compile(
     r"|(?<=\()[1-9a-hA-H一二三]\)|(?<=[_-])[1-9a-h](?![0-9A-Za-z]|\.[0-9])|(?<=[一二三甲乙丙]))"
 )
 _NOUN_BEFORE: Final = re.compile(
-    rf"(?<![A-Za-z])(?:the\s)?(?:AI[ _-]?)?{_NOUN}[ \t]?[#_-]?[ \t]?$|(?P<zh>(?:AI)?{_NOUN_ZH}[ \t]?[#_-]?[ \t]?$)", re.IGNORECASE
+    rf"(?<![A-Za-z])(?:the\s)?(?:AI[ _-]?)?{_NOUN}[ \t]?[#_-]?[ \t]?$|(?P<zh>(?:AI)?{_NOUN_ZH}[ \t]?[#_-]?[ \t]?$)",
+    re.IGNORECASE,
 )
 _MEASURED: Final = re.compile(_MEASURE)
 _NOUN_REACH: Final = 28  # characters that a noun with its article takes
@@ -60,6 +61,7 @@ _SCALE_NOTE: Final = re.compile(
     r"|\(\s?(?:from\s)?[01]\s?(?:-|to|~|到|至)\s?10\s?分?\s?\)",
     re.IGNORECASE,
 )
+_RANGE: Final = re.compile(r"\(\s?(?:from\s)?[01]\s?[-t~到至]")
 _EMPHASIS: Final = re.compile(r"\*{2,3}|__|`|\*(?=\S)(?<![0-9]\*)|(?<=\S)\*(?![0-9])")
 _FENCE: Final = re.compile(r"^[ \t]*```[^\n]*\n(.*?)^[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
 _QUOTED: Final = re.compile(r"\"[^\"\n]{1,400}\"|“[^”]{1,400}”|「[^」]{1,400}」|『[^』]{1,400}』|《[^》]{1,100}》")
@@ -80,7 +82,7 @@ def own_words(text: str) -> str:
         text = _TAGGED.sub(r"\n\1: \2\n", text) if "</" in text else text
     if "[[" in text:
         text = _BRACKETED.sub(rf"{MARKED}\1", text)
-    if "10" in text:
+    if "10" in text and ("scale" in text or "Scale" in text or _RANGE.search(text)):
         text = _SCALE_NOTE.sub(" ", text)
     text = named(text)
     return _QUOTED.sub(_unquoted, text) if any(sign in text for sign in '"“「『《') else text

@@ -88,7 +88,7 @@ def pairs(own: str, below_head: bool = False) -> Iterator[Statement]:
             continue
         above = lines[place - 1][1] if place else ""
         yield from _in_line(own, start, line, above, last=place == last and (place > 0 or below_head))
-        if place < last and place and _announces(above) and _SINGLE.fullmatch(line):
+        if place < last and place and _SINGLE.fullmatch(line) and _announces(above):
             below = _two_lines(own, start, start + len(line))
             if below:
                 yield below
@@ -100,11 +100,11 @@ def _in_line(own: str, start: int, line: str, above: str, last: bool) -> Iterato
     for found in _ANY.finditer(own, start, end):
         begin = max(start, sentence_start(own, found.start()))
         lead = own[begin : found.start()]
-        known = LEAD.fullmatch(lead)
+        known = LEAD.fullmatch(lead) if not _DIGIT.search(lead) else None
         one = None
         if known and HAS_KEY.search(lead) and (above == "" or lead.strip(" -*#") or not _other(above)):
             one = of_pair(found, begin, found.end(), lead)
-        elif begin == start and _announces(above) and _ALONE.fullmatch(own, start, end):
+        elif begin == start and _ALONE.fullmatch(own, start, end) and _announces(above):
             one = of_pair(found, start, found.end(), above)
         elif last and begin == start and _is_last(own, start, found, lead) and not _other(above):
             heads = above if above.rstrip().endswith(":") else ""

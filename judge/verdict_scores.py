@@ -40,7 +40,8 @@ _EDIT_HINTS: Final = (
 )
 _ELSEWHERE: Final = re.compile(
     r"[0-9](?<![0-9A-Za-z.,:/$+*^×-][0-9])(?<!ssistant [0-9])(?<!esponse [0-9])(?<!nswer [0-9])(?<!助手[0-9])"
-    r"(?<!回答[0-9])[0-9]?(?:\.[0-9]{1,2})?(?![0-9A-Za-z%]|\.[0-9]|[.)]\s)"
+    r"(?<!回答[0-9])0?(?:\.[0-9]{1,2})?"
+    r"(?![0-9A-Za-z%]|\.[0-9]|,[0-9]|[.)]\s| (?!while|because|since|point|with|goes|from)[a-z]{4})"
 )
 _EACH: Final = re.compile(r"[BbEe](?:oth|ach)[^.;\n]{0,60}[0-9](?<!ssistant [0-9])|[都均各][^\n]{0,12}[0-9]")
 _DIGITS: Final = re.compile(r"[0-9]+")

@@ -41,15 +41,16 @@ _REFUSAL: Final = re.compile(
     re.IGNORECASE,
 )
 # Beside a verdict: the judge itself says that it does not judge, or that its numbers stand for nothing.
-_DECLINED_HINTS: Final = ("annot", "an't", "nable", "ecline", "n't", "laceholder", "无法", "不能", "拒绝")
+_DECLINED_HINTS: Final = ("annot", "an't", "an not", "nable", "not able", "ecline", "won't", "ill not")
 _DECLINED: Final = re.compile(
-    r"\bI(?:'m| am)? (?:cannot|can't|can not|unable to|not able to|won't|will not|decline to|must decline to)"
+    r"I(?<![A-Za-z]I)(?:'m| am)? (?:cannot|can't|can not|unable to|not able to|won't|will not|decline to|must decline to)"
     r" (?:\w+ )?(?:evaluate|judge|rate|score|assess|compare|decide)\b"
     r"(?=\s*(?:[.,;:!\n]|$)|\s(?:(?:these|the|either|both|any|this|your|of|two)\s){1,3}(?:AI\s)?"
-    r"(?:answers?|responses?|assistants?|models?|questions?|pair|requests?)\b(?!')|\s(?:them|it|either"
-    r"|both)\b\s*[.,;!\n])"
-    r"|\bplaceholder (?:scores?|ratings?|values?|numbers?)"
-    r"|(?:^|[\s,.;!我])(?:无法|不能|拒绝)(?:对[^\n,.;]{0,20})?(?:进行|作出|做出|给出)?(?:评价|评分|评判|评估|判断|打分)"
+    r"(?:answers?|responses?|assistants?|models?|questions?|pair|requests?)\b(?!')|\s(?:them|it|either|both)\b\s*[.,;!\n])"
+)
+_PLACEHOLDER: Final = re.compile(r"placeholder (?:scores?|ratings?|values?|numbers?)")
+_DECLINED_ZH: Final = re.compile(
+    r"(?:^|[\s,.;!我])(?:无法|不能|拒绝)(?:对[^\n,.;]{0,20})?(?:进行|作出|做出|给出)?(?:评价|评分|评判|评估|判断|打分)"
 )
 
 
@@ -126,7 +127,11 @@ def refuses(text: str) -> bool:
 
 def declined(text: str) -> bool:
     """Whether a text with a verdict says of itself that it is none."""
-    return any(hint in text for hint in _DECLINED_HINTS) and _DECLINED.search(text) is not None
+    return (
+        (any(hint in text for hint in _DECLINED_HINTS) and _DECLINED.search(text) is not None)
+        or ("placeholder" in text and _PLACEHOLDER.search(text) is not None)
+        or (not text.isascii() and _DECLINED_ZH.search(text) is not None)
+    )
 
 
 def lacking(said: Said, text: str, missing: str, cut: str) -> Reading:
