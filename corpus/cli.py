@@ -33,6 +33,10 @@ def clean(
         str,
         typer.Option("--executor", help="local, slurm or ray: -s slurm.* and ray.* say how; the output is the same."),
     ] = "local",
+    upload: Annotated[
+        str | None,
+        typer.Option("--upload", metavar="URL", help="Copy the run there too, shard by shard: s3://bucket/folder."),
+    ] = None,
     limit: options.Limit = None,
     sample: options.Sample = None,
     seed: options.Seed = 0,
@@ -65,6 +69,7 @@ def clean(
         lang=lang,
         max_bad=max_bad,
         executor=executor,
+        upload=upload,
         started=started,
     )
     prepared = prepare(call)

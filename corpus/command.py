@@ -3,6 +3,7 @@
 Kept apart from the run so that a wrong call is answered in 0.3 s, before numba and polars are imported.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,9 +31,11 @@ class CleanCall:
     lang: str
     max_bad: float
     executor: str
+    upload: str | None
     started: float
 
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 EXECUTORS = ("local", "slurm", "ray")
 
 
@@ -48,6 +51,7 @@ def prepare(call: CleanCall) -> Prepared | None:
     """Check the call and plan it; None when that was all that was asked for."""
     config = load(call.config, [*call.settings, f"seed={call.seed}"] if call.seed else call.settings)
     _check_executor(call)
+    _check_places(call)
     keep_apart(call.out, call.inputs)
     planned = plan(call.inputs, shard_bytes=round(config.read.shard_mb * 1e6))
     tell_skipped(planned)
@@ -62,3 +66,13 @@ def _check_executor(call: CleanCall) -> None:
         raise UsageError(f"--executor {call.executor} is not known; choose one of {', '.join(EXECUTORS)}.")
     if call.executor != "local" and call.limit is not None:
         raise UsageError("--limit reads one shard after another, which machines cannot share; use --sample.")
+
+
+def _check_places(call: CleanCall) -> None:
+    if _URL.match(str(call.out)):  # a Path has made s3:/ of s3://
+        raise UsageError(
+            f"--out {call.out} is not a folder on a disk, and a run needs its locks and renames; "
+            "add --upload URL to have a copy there."
+        )
+    if call.upload is not None and "://" not in call.upload:
+        raise UsageError(f"--upload {call.upload} is no URL; give one such as s3://bucket/folder.")

@@ -8,6 +8,7 @@ ever, so that is looked at first. The ranks end with this process.
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from runkit.errors import EnvironmentFault, UsageError
 
 RANKS_PER_PLACE = 4  # a place that is done with an easy rank takes another
 TICK_S = 1.0
+LISTENS_WITHIN_S = 20
 
 
 class _Executor(RayPipelineExecutor):
@@ -92,18 +94,21 @@ class Ray:
         missing = [name for name in self.config.env if name not in os.environ]
         if missing:
             raise UsageError(f"The variable {missing[0]} of ray.env is not set here.")
+        _look_for(self.config.address)
         local = self.config.address == "local"
         settings: dict[str, Any] = {"num_cpus": self.own_cpus, "include_dashboard": False} if local else {}
         env = {name: os.environ[name] for name in self.config.env}
         handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            ray.init(address=self.config.address, runtime_env={"env_vars": env}, log_to_driver=False, **settings)
+            ray.init(
+                address=self.config.address,
+                runtime_env={"env_vars": env},
+                log_to_driver=False,
+                logging_level="ERROR",
+                **settings,
+            )
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-            said = str(error).strip().split("\n")[0]
-            raise EnvironmentFault(
-                f"No Ray cluster at {self.config.address}: {said}; start one with `ray start --head`, "
-                "or give -s ray.address=local."
-            ) from error
+            raise _no_cluster(self.config.address, str(error).strip().split("\n")[0]) from error
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)  # Ray sets its own, which ends with another exit code
@@ -121,3 +126,20 @@ class Ray:
                 f"{max((m.get('CPU', 0) for m in machines), default=0):g} CPUs and {most:.1f} GiB; "
                 f"lower {key} or ray.cpus_per_task."
             )
+
+
+def _look_for(address: str) -> None:
+    """EnvironmentFault when nobody listens at HOST:PORT, where Ray itself would try for many minutes."""
+    host, colon, port = address.rpartition(":")
+    if "://" in address or not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=LISTENS_WITHIN_S).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, str(error)) from error
+
+
+def _no_cluster(address: str, said: str) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"No Ray cluster at {address}: {said}; start one with `ray start --head`, or give -s ray.address=local."
+    )

@@ -10,6 +10,7 @@ from corpus.command import CleanCall, Prepared
 from corpus.report import write_report
 from corpus.stages import Options
 from corpus.summary import summarise
+from corpus.upload import Upload
 from runkit.console import emit_json, say
 from runkit.errors import TooManyFailures
 from runkit.files import write_json
@@ -19,8 +20,10 @@ from runkit.rundir import note_usage, usage
 def carry_out(call: CleanCall, prepared: Prepared) -> None:
     """Run to the end, write what people read, and tell the outcome."""
     config, planned = prepared.config, prepared.plan
-    options = Options(call.workers, call.limit, call.sample, call.quiet, call.executor)
+    options = Options(call.workers, call.limit, call.sample, call.quiet, call.executor, call.upload)
     with open_run(call.out, planned, config, options) as run:
+        if call.upload is not None:
+            Upload(call.upload).claim(run)
         total = clean(run, planned, config, options)
         summary = summarise(total, planned)
         write_json(run.file("summary.json"), summary)
@@ -28,6 +31,8 @@ def carry_out(call: CleanCall, prepared: Prepared) -> None:
         spent = usage(call.started)
         spent["cpu_seconds"] = round(spent["cpu_seconds"] + sum(options.cpu_seconds_elsewhere), 3)
         note_usage(run, spent)
+        if call.upload is not None:
+            Upload(call.upload).rest(run)
     if call.as_json:
         emit_json({**summary, **spent, "run": str(call.out)})
     _tell_outcome(call, summary, spent)

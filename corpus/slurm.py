@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +28,13 @@ from runkit.errors import EnvironmentFault, UsageError
 
 PATIENCE_S = 600  # so long Slurm may give no answer, for its controller is restarted now and then
 GONE_WITHIN_S = 120
-# Slurm takes such jobs and never starts them.
-_HOPELESS = {
-    *("DependencyNeverSatisfied", "PartitionTimeLimit", "PartitionNodeLimit", "BadConstraints", "InvalidAccount"),
-    *("InvalidQOS", "AccountNotAllowed", "QOSNotAllowed", "JobHeldAdmin", "launch failed requeued held"),
+# Slurm takes such jobs and never starts them: for what was asked of it, or for what went wrong.
+_ASKED = {
+    *("PartitionTimeLimit", "PartitionNodeLimit", "BadConstraints"),
+    *("InvalidAccount", "InvalidQOS", "AccountNotAllowed", "QOSNotAllowed"),
 }
+_WRONG = {"DependencyNeverSatisfied", "JobHeldAdmin", "launch failed requeued held"}
+_USUAL = {"None", "Priority", "Dependency", "JobArrayTaskLimit", "PartitionConfig"}
 # Inside a job of its own, Slurm's variables would make datatrove's executor take itself for a rank.
 _OF_A_JOB = ("SLURM_ARRAY_", "SLURM_JOB", "SLURM_STEP", "SLURM_TASK", "SLURM_CPU", "SLURM_MEM", "SLURM_N", "SLURM_PROC")
 
@@ -172,16 +175,14 @@ class Slurm:
 
 
 def _tell_waiting(tasks: Iterable[_Task], told: set[str]) -> None:
-    """EnvironmentFault when ranks can never start; why others wait is said once."""
-    waiting = [task for task in tasks if task.state == "PENDING"]
-    hopeless = [task for task in waiting if task.reason in _HOPELESS]
-    if hopeless:
-        raise EnvironmentFault(
-            f"Slurm will never start {len(hopeless)} ranks ({hopeless[0].reason}); change -s slurm.* and run again."
-        )
-    for reason in sorted(
-        {task.reason for task in waiting} - told - {"None", "Priority", "Dependency", "JobArrayTaskLimit"}
-    ):
+    """UserError when ranks can never start; why others wait is said once."""
+    reasons = Counter(task.reason for task in tasks if task.state == "PENDING")
+    for reason in sorted(reasons):
+        if reason in _ASKED | _WRONG:
+            kind = UsageError if reason in _ASKED else EnvironmentFault
+            advice = "change -s slurm.* and run again" if reason in _ASKED else "mend that and run again"
+            raise kind(f"Slurm will never start {reasons[reason]} ranks ({reason}); {advice}.")
+    for reason in sorted(set(reasons) - told - _USUAL):
         told.add(reason)
         say(f"Slurm has ranks waiting: {reason}.")
 

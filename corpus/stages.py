@@ -17,12 +17,14 @@ from datatrove.pipeline.base import PipelineStep
 from corpus.config import CleanConfig, WorkerConfig
 from corpus.dedup import find_copies
 from corpus.executor import Advance, Finished, ShardExecutor
+from corpus.extract import warm_extractor
 from corpus.finish import finish_shard
 from corpus.minhash import warm_kernels
 from corpus.pipeline import build
 from corpus.readers import ReadOptions
 from corpus.reading import ReadShard
 from corpus.store import part_name, write_parquet
+from corpus.upload import Upload
 from runkit.errors import InputError
 from runkit.inputs import Plan
 from runkit.rundir import Mark, RunDir
@@ -40,6 +42,7 @@ class Options:
     sample: float | None = None
     quiet: bool = False
     executor: str = "local"  # | slurm | ray
+    upload: str | None = None  # URL of a folder that gets a copy of the run
     cpu_seconds_elsewhere: list[float] = field(default_factory=list)  # of ranks on a cluster, filled in as they end
 
 
@@ -81,6 +84,8 @@ def read_shards(
     reader.limit = limit
     executor = ShardExecutor(build(reader, config, job.run), job.options.workers, config.worker)
     warm_kernels()
+    if config.extract.mode == "best":
+        warm_extractor()
     executor.run_shards(shards, advance, finished)
 
 
@@ -93,7 +98,9 @@ def decide(job: Job, shards: Sequence[int]) -> None:
 
 def finish_shards(job: Job, shards: Sequence[int], finished: Finished) -> None:
     """Write documents and rejected documents of shards to their `done-*` marks; their work files go."""
-    ShardExecutor([_Finish(job.run)], job.options.workers, job.config.worker).run_shards(shards, _nothing, finished)
+    ShardExecutor([_Finish(job.run, job.options.upload)], job.options.workers, job.config.worker).run_shards(
+        shards, _nothing, finished
+    )
 
 
 def _nothing(count: int) -> None:
@@ -138,13 +145,21 @@ class _Decide(Unit):
 class _Finish(Unit):
     name = "finish"
 
+    def __init__(self, run: RunDir, url: str | None) -> None:
+        super().__init__(run)
+        self.url = url
+        self._upload: Upload | None = None
+
     def unit(self, shard: int) -> None:
         run = self.run_dir
         if run.done(mark_name(FINISH, shard)) is not None:  # its worker was killed at the very end
             return
         mark = _work_mark(run, shard)
         copies = pl.scan_parquet(run.file(COPIES)).filter(pl.col("shard") == shard).collect()
-        finish_shard(run, shard, mark, copies)
+        done = finish_shard(run, shard, mark, copies)
+        if self.url is not None:
+            self._upload = self._upload or Upload(self.url)  # in the worker: its connections survive no fork
+            self._upload.shard(run, done)
         run.forget(mark_name(READ, shard))
         for name in mark.outputs:
             if name.startswith("work/"):
