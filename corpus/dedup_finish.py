@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import orjson
 import polars as pl
+from numpy.typing import NDArray
 
 from corpus.dedup_config import DeepDedupConfig
 from corpus.dedup_decide import COPIES, KINDS, Part
@@ -64,7 +65,7 @@ class _Part:
     def __init__(self, run: RunDir, part: Part, copies: pl.DataFrame, config: DeepDedupConfig) -> None:
         self.config = config
         self.frame = pl.read_parquet(run.file(f"work/{part.name}.parquet"))
-        self.codes, self.offsets = map_codes(run, part.name), load_offsets(run, part.name)
+        self.offsets = load_offsets(run, part.name)
         self.sizes = np.diff(self.offsets)
         self.texts: list[str] = self.frame["text"].to_list()
         self.reasons: list[list[str]] = [[] for _ in self.texts]
@@ -75,7 +76,7 @@ class _Part:
         self.lost = np.zeros((len(self.texts), 1 + len(KINDS)), np.int64)
         self.changed: list[int] = []
         if len(self.cuts):
-            self._take_cuts()
+            self._take_cuts(map_codes(run, part.name))
         self._write()
 
     def _take_copies(self, copies: pl.DataFrame) -> None:
@@ -86,9 +87,9 @@ class _Part:
             pair = self.counts["pairs"].setdefault(copy["source"], Counter())
             pair[copy["duplicate_source"]] += 1
 
-    def _take_cuts(self) -> None:
+    def _take_cuts(self, codes: NDArray[np.uint32]) -> None:
         drops = self.config.substrings.action == "drop"
-        mask = np.zeros(len(self.codes), np.uint8)
+        mask = np.zeros(len(codes), np.uint8)
         extra = np.zeros(len(self.texts), np.int64)
         row = self.cuts["row"].to_numpy()
         start = self.offsets[row] + self.cuts["start"].to_numpy()
@@ -102,7 +103,7 @@ class _Part:
             paint(mask, start[of_kind], stop[of_kind], colour)
         self.lost = count_colours(mask, self.offsets, 1 + len(KINDS))
         spans = coloured_spans(mask, self.offsets)
-        texts = cut_texts(self.codes, self.offsets, *spans)
+        texts = cut_texts(codes, self.offsets, *spans)
         for place in np.unique(spans[0]).tolist():
             if not self.reasons[place]:
                 self._judge(place, texts[place])

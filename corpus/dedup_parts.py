@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from corpus.dedup_config import DeepDedupConfig
 from corpus.measure import signals, to_codes
 from corpus.minhash import fingerprint
-from corpus.paragraphs import Pieces, pieces_of
+from corpus.paragraphs import NEVER, Pieces, pieces_of
 from corpus.signals import ALL_SIGNALS, SIGNALS
 from corpus.steps import MAX_MEASURED
 from corpus.store import (
@@ -104,8 +104,10 @@ def _save_part(name: str, rows: Sequence[Row], old: bool, job: Job) -> dict[str,
     texts = [document.text for document, _ in rows]
     codes, offsets = to_codes(texts)
     frame = to_frame(rows).drop("reasons")
-    outputs = write_parquet(run, f"work/{name}.parquet", frame.select("id", "source") if old else frame)
-    lines, paragraphs, quality = pieces_of(texts, codes, offsets, config.lines.min_chars, config.paragraphs.min_chars)
+    kept = frame.select("id", "source") if old else frame
+    outputs = write_parquet(run, f"work/{name}.parquet", kept, lasting=False)
+    least = [kind.min_chars if kind.enabled else NEVER for kind in (config.lines, config.paragraphs)]
+    lines, paragraphs, quality = pieces_of(texts, codes, offsets, *least)
     if config.documents.enabled:
         cut = [text[:MAX_MEASURED] for text in texts]
         prints = fingerprint(*((codes, offsets) if cut == texts else to_codes(cut)))
@@ -122,7 +124,9 @@ def _save_part(name: str, rows: Sequence[Row], old: bool, job: Job) -> dict[str,
     made = io.BytesIO()
     np.savez(made, **arrays)
     outputs |= write_bytes_of(run, f"work/{name}.pieces.npz", made)
-    return outputs | write_array(run, f"work/{name}.codes.npy", codes)
+    if config.lines.enabled or config.paragraphs.enabled or config.substrings.enabled:
+        outputs |= write_array(run, f"work/{name}.codes.npy", codes)
+    return outputs
 
 
 def _rank(document: Document, config: DeepDedupConfig) -> int:
@@ -136,11 +140,18 @@ def to_frame(rows: Sequence[Row]) -> pl.DataFrame:
         name: [getattr(document, name) for document, _ in rows]
         for name in ("id", "origin", "text", "url", "source", "language", "date", "meta")
     }
-    for name in ALL_SIGNALS:
-        values = [row.get(name) for _, row in rows]
-        columns[name] = [float(value) if isinstance(value, int | float) else None for value in values]
-    columns["reasons"] = [[] for _ in rows]
-    return pl.DataFrame(columns, schema=SCHEMA)
+    frame = pl.DataFrame(columns, schema_overrides={name: SCHEMA[name] for name in columns})
+    measured = any(name in row for _, row in rows for name in ("s_chars", "s_language_score"))
+    return frame.with_columns(
+        _signal([row.get(name) for _, row in rows], name) if measured else pl.lit(None, pl.Float32).alias(name)
+        for name in ALL_SIGNALS
+    ).with_columns(pl.lit([], SCHEMA["reasons"]).alias("reasons"))
+
+
+def _signal(values: Sequence[object], name: str) -> pl.Series:
+    return pl.Series(
+        name, [float(value) if isinstance(value, int | float) else None for value in values], dtype=pl.Float32
+    )
 
 
 def measured_anew(frame: pl.DataFrame, places: list[int]) -> pl.DataFrame:

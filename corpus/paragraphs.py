@@ -8,7 +8,7 @@ over the hashes, which lie on disk (24 bytes a piece).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from corpus.normalize import code_blocks, may_hold_code
 from corpus.paragraphs_kernels import count_documents, find_pieces, take_out
 
 BUDGET = 50_000_000  # pieces held at once, 28 bytes each
+NEVER = 2**31  # visible characters that no piece has
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,9 @@ def pieces_of(
     """Lines, paragraphs and the quality of each text. Code between Markdown fences is neither line nor paragraph."""
     shield = np.zeros(len(codes) + 1, np.uint8)
     for text, begin in zip(texts, offsets.tolist(), strict=False):
-        if may_hold_code(text):
+        if min(least_line, least_paragraph) < NEVER and may_hold_code(text):
             lines = text.split("\n")
-            places = np.cumsum([0, *(len(line) + 1 for line in lines)]).tolist()
+            places = [0, *accumulate(len(line) + 1 for line in lines)]
             for block in code_blocks(lines):
                 shield[begin + places[block.start] : begin + places[block.stop] - 1] = 1
     found = find_pieces(codes, offsets, tables().classes, shield, least_line, least_paragraph)
