@@ -1,10 +1,12 @@
-"""Main-text extraction against reference texts: ours beside the libraries it is built from, in one run.
+"""Main-text extraction against reference texts: ours beside its peers, in one run.
 
-In: a folder with {zh,en}.jsonl (id, url, html, text, set) and the pages as zstandard files. Out: a table, or
-one JSON object with `--json`. Score: both sides normalised alike, 4-grams (characters in Chinese, words in
-English) as multisets, precision and recall per page, F1 of their macro means. A page without output counts 0
-in recall and is left out of precision. About 70 s of CPU for 543 pages; on a shared machine CPU milliseconds
-vary by a factor of 1.5 from run to run, so compare within one run.
+In: a folder with {zh,en}.jsonl (id, url, html, text, set) and the pages as zstandard files, and the folder that
+`bench/fit_extract.py --folds` wrote: every page is extracted with weights that have not seen its site. Without it the
+row says that the shipped weights were fitted on these very pages. Out: a table, or one JSON object with `--json`.
+Score: both sides normalised alike, 4-grams (characters in Chinese, words in English) as multisets, precision and recall
+per page, F1 of their macro means. A page without output counts 0 in recall and is left out of precision. About 100 s of
+CPU for 543 pages; on a shared machine CPU milliseconds vary by a factor of 1.5 from run to run, so compare within one
+run.
 """
 
 import argparse
@@ -27,9 +29,10 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from corpus.extract import extract
+from corpus.blocks_model import load_model
+from corpus.extract import Mode, extract
 
-Extractor = Callable[[str], str]
+Extractor = Callable[["Sample"], str]
 N = 4
 
 
@@ -99,23 +102,49 @@ def load(folder: Path) -> list[Sample]:
     return samples
 
 
+def ours(mode: Mode) -> Extractor:
+    return lambda page: extract(page.html, mode).text
+
+
+def ours_out_of_fold(folds: Path) -> Extractor:
+    """Each page by the weights that have not seen its site."""
+    fold_of = json.loads((folds / "folds.json").read_text())
+    models = [load_model(folds / f"{fold}.npz") for fold in range(max(fold_of.values()) + 1)]
+    return lambda page: extract(page.html, "best", model=models[fold_of[page.id]]).text
+
+
 def resiliparse_main() -> Extractor:
     from resiliparse.extract.html2text import extract_plain_text
 
-    return lambda html: extract_plain_text(html, main_content=True, preserve_formatting=True)
+    return lambda page: extract_plain_text(page.html, main_content=True, preserve_formatting=True)
 
 
 def readability() -> Extractor:
     from readability import Document
     from resiliparse.extract.html2text import extract_plain_text
 
-    return lambda html: extract_plain_text(Document(html).summary(), preserve_formatting=True)
+    return lambda page: extract_plain_text(Document(page.html).summary(), preserve_formatting=True)
 
 
 def trafilatura() -> Extractor:
     import trafilatura as library
 
-    return lambda html: library.extract(html) or ""
+    return lambda page: library.extract(page.html) or ""
+
+
+def justext() -> Extractor:
+    """It needs a list of stop words and has none for Chinese; the language-independent way is without one."""
+    import justext as library
+
+    english = library.get_stoplist("English")
+    chinese = {"stoplist": frozenset(), "stopwords_low": 0, "stopwords_high": 0}
+
+    def run(page: Sample) -> str:
+        options = {"stoplist": english} if page.language == "en" else chinese
+        paragraphs = library.justext(page.html, **options)
+        return "\n".join(paragraph.text for paragraph in paragraphs if not paragraph.is_boilerplate)
+
+    return run
 
 
 def magic_html() -> Extractor:
@@ -123,15 +152,14 @@ def magic_html() -> Extractor:
     from magic_html import GeneralExtractor
 
     extractor = GeneralExtractor()
-    return lambda html: fromstring(extractor.extract(html, base_url="")["html"]).text_content()
+    return lambda page: fromstring(extractor.extract(page.html, base_url="")["html"]).text_content()
 
 
-EXTRACTORS: dict[str, Callable[[], Extractor]] = {
-    "ours, fast": lambda: lambda html: extract(html, "fast").text,
-    "ours, best": lambda: lambda html: extract(html, "best").text,
+PEERS: dict[str, Callable[[], Extractor]] = {
     "resiliparse": resiliparse_main,
     "readability": readability,
     "trafilatura": trafilatura,
+    "justext": justext,
     "magic-html": magic_html,
 }
 
@@ -140,11 +168,11 @@ def measure(samples: list[Sample], extractor: Extractor) -> dict[str, Tally]:
     """Tallies by language and by language/set. A peer's exception is a page without output."""
     tallies: dict[str, Tally] = defaultdict(Tally)
     gc.freeze()  # nor is a walk over the benchmark's own references
-    extractor(samples[0].html)  # imports and first-use tables are not a page's time
+    extractor(samples[0])  # imports and first-use tables are not a page's time
     for sample in samples:
         start = time.process_time()
         try:
-            text = extractor(sample.html)
+            text = extractor(sample)
         except Exception:
             text = ""
         cpu_ms = 1000 * (time.process_time() - start)
@@ -159,10 +187,16 @@ def measure(samples: list[Sample], extractor: Extractor) -> dict[str, Tally]:
     return tallies
 
 
-def run(samples: list[Sample], console: Console) -> dict[str, dict[str, dict[str, float]]]:
+def run(samples: list[Sample], folds: Path | None, console: Console) -> dict[str, dict[str, dict[str, float]]]:
     """Figures by extractor and group; an extractor that is not installed is named and left out."""
+    best = "ours, best" if folds else "ours, best (fitted on these pages)"
+    extractors = {
+        "ours, fast": lambda: ours("fast"),
+        best: lambda: ours_out_of_fold(folds) if folds else ours("best"),
+        **PEERS,
+    }
     results = {}
-    for name, build in EXTRACTORS.items():
+    for name, build in extractors.items():
         try:
             extractor = build()
         except ImportError:
@@ -192,13 +226,14 @@ def main() -> int:
     parser.add_argument(
         "--data", type=Path, default=Path("../shared/data/pages"), help="folder with zh.jsonl, en.jsonl"
     )
+    parser.add_argument("--folds", type=Path, help="folder that bench/fit_extract.py --folds wrote")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     args = parser.parse_args()
     if not all((args.data / f"{language}.jsonl").is_file() for language in ("zh", "en")):
         print(f"No pages in {args.data}: name a folder with zh.jsonl and en.jsonl by --data.", file=sys.stderr)
         return 2
     logging.disable(logging.CRITICAL)  # the peers log every page they find hard
-    results = run(load(args.data), Console(stderr=True))
+    results = run(load(args.data), args.folds, Console(stderr=True))
     if args.json:
         print(json.dumps(results))
     else:

@@ -302,7 +302,7 @@ class Fitter:
         return with_context(page.blocks, base, self.first(unseen).score(base))
 
     def second(self, unseen: frozenset[int]) -> Trees:
-        """Some references leave out part of their article; where the first round is sure of that, there is no lesson."""
+        """Some references leave out part of their article; where the first round is sure of it, nothing is learnt."""
         pages = [page for page in self.both if page.fold not in unseen]
         rows = [self.context(page, unseen | {page.fold}) for page in pages]
         sure = np.concatenate([row[:, len(FEATURES)] for row in rows])

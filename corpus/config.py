@@ -2,9 +2,9 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from corpus.distributed_config import RayConfig, SlurmConfig
 from corpus.rules import Rule
@@ -43,7 +43,15 @@ class ExtractConfig(Config):
     """Main text from HTML."""
 
     mode: Literal["fast", "best"] = "best"
-    """fast: about 3 ms a page; best: the better text, at ten to twenty times the time."""
+    """best: a classifier of text blocks; fast: rules, for a little less time and clearly worse text."""
+    markdown: bool = False
+    """Keep headings, lists, tables and code blocks as Markdown (mode best)."""
+
+    @model_validator(mode="after")
+    def _markdown_is_of_best(self) -> Self:
+        if self.markdown and self.mode != "best":
+            raise ValueError("extract.markdown needs extract.mode=best")
+        return self
 
 
 class NormalizeConfig(Config):

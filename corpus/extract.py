@@ -1,11 +1,11 @@
 """A page's HTML in, its main text and title out: one paragraph a line, no menus, comments or notices.
 
-Two extractors. `fast` is resiliparse's main-content rules and a choice of lines of our own, 2.5 ms a page
-(median, shared machine; resiliparse alone 1.6). `best` asks readability-lxml as well and lets it vote on each
-line: 24 to 29 ms for .01 of F1 in English and .016 in Chinese. Trafilatura as a second voter was tried: 25 ms
-more, +.001 to +.003 in English, -.001 to -.002 in Chinese. The heading is the first line where the page shows
-it. A page that gives no text has a reason. Input is bounded before it is parsed, for resiliparse needs
-quadratic time on deep nesting (10,000 levels: 2.2 s; 100,000 did not end within 20 s).
+Two extractors over one lexbor parse. `best` cuts the page into blocks and keeps those that a classifier learnt from
+pages with known main text takes for it (`corpus.extract_blocks`); with `markdown`, headings, lists, tables and code
+stay what they were. `fast` is resiliparse's main-content rules and a choice of lines of our own. On one loaded machine
+`best` took 5.6 ms a page in the mean (of 98 kB) and `fast` 5.0, of which the parse is 1.0; quiet, `fast` takes half.
+A page that gives no text has a reason. Input is bounded before it is parsed, for the parser needs quadratic time on
+deep nesting (10,000 levels: 2.2 s; 100,000 did not end within 20 s) and on attributes.
 """
 
 import re
@@ -17,17 +17,9 @@ from typing import Literal
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
-from corpus.extract_lines import (
-    DEFAULT,
-    Line,
-    is_notice,
-    keep,
-    key,
-    line_scores,
-    parse_lines,
-    units,
-    with_votes,
-)
+from corpus.blocks_model import Model
+from corpus.extract_blocks import main_text, serialised
+from corpus.extract_lines import DEFAULT, Line, keep, line_scores, parse_lines, units
 
 Mode = Literal["fast", "best"]
 
@@ -39,19 +31,10 @@ MAX_DEPTH = 2_000
 # The parser compares every attribute of a tag with every other: 20,000 take 0.8 s, 180,000 take minutes.
 MAX_ATTRIBUTES = 20_000
 LONG_TAG = 40_000  # characters; shorter tags hold too few attributes to matter
-# readability takes up to 60 µs a tag; larger pages get `fast`.
-MAX_CHARS_BEST = 2_000_000
-MAX_TAGS_BEST = 40_000
 # Fewer tags than this cannot nest deep enough to cost a second, so ordinary pages skip the count.
 TAGS_WORTH_COUNTING = 8_000
 # Under this many Chinese characters the main-content rules have most likely lost the article.
 THIN_TEXT = 50.0
-# Lines at or below this joint score are left out of the run; F1 moves by less than .001 between -6 and -20.
-DROP_BEST = -12.0
-
-# readability picks one section of a documentation page. Where it has so much less than `fast`, it has no vote: F1 on
-# 393 such pages .79 → .88, on Chinese news .953 → .951.
-SMALL_WITNESS = 0.3
 
 _BLANK = re.compile(r"[\s\x00\ufeff]*")
 # In main-content mode resiliparse drops every text node of one non-ASCII character, as if it were a bullet:
@@ -79,8 +62,11 @@ class _LibraryError(Exception):
     """An extraction library failed on this page."""
 
 
-def extract(html: str, mode: Mode = "best") -> Extracted:
-    """The main text of a page. Raises nothing but MemoryError and its like: a library's error is a reason."""
+def extract(html: str, mode: Mode = "best", markdown: bool = False, model: Model | None = None) -> Extracted:
+    """The main text of a page. Raises nothing but MemoryError and its like: a library's error is a reason.
+
+    `markdown` and `model` (other weights than the shipped ones) are for `best` alone.
+    """
     if _BLANK.fullmatch(html):
         return Extracted("", None, "empty_page")
     tags = html.count("<")
@@ -89,14 +75,13 @@ def extract(html: str, mode: Mode = "best") -> Extracted:
         return Extracted("", None, refusal)
     if "\x00" in html:
         html = html.replace("\x00", "")
-    if not html.isascii():
+    if mode == "fast" and not html.isascii():
         html = _LONE_CHARACTER.sub(_pad, html)
     title: str | None = None
     try:
         tree = _parse(html)
         title = " ".join((tree.title or "").split()) or None
-        small = len(html) <= MAX_CHARS_BEST and tags <= MAX_TAGS_BEST
-        text = _best(html, tree, title) if mode == "best" and small else _fast(tree, title, _lines(tree, True))
+        text = _best(tree, title, markdown, model) if mode == "best" else _fast(tree, title, _lines(tree, True))
     except _LibraryError:
         return Extracted("", title, "extractor_error")
     return Extracted(text, title, None if text else "no_main_text")
@@ -198,36 +183,12 @@ def _chosen(lines: list[Line], title: str | None) -> list[str]:
     return keep(lines, line_scores(lines), title, DEFAULT.boilerplate)
 
 
-def _best(html: str, tree: HTMLTree, title: str | None) -> str:
-    witness = _readability(html)
-    lines = _lines(tree, True)
-    plain = _fast(tree, title, lines)
-    if is_notice(witness) or units(witness) < SMALL_WITNESS * units(plain):
-        return plain
-    if _coverage(lines, witness) < 0.5:  # the two disagree about where the article is: look at all lines
-        lines = _lines(tree, False)
-    kept = keep(lines, with_votes(lines, line_scores(lines), witness), title, DROP_BEST)
-    return "\n".join(kept)
-
-
-def _readability(html: str) -> str:
-    """The lines of readability's choice; "" where it finds no article, which it says by an exception."""
-    from readability import Document
-    from readability.readability import Unparseable, log
-
-    log.disabled = True  # it prints a traceback for every page without an article
+def _best(tree: HTMLTree, title: str | None, markdown: bool, model: Model | None) -> str:
     with _library():
-        try:
-            summary = Document(html).summary(html_partial=True)
-        except Unparseable:
-            return ""
-    return "\n".join(line.text for line in _lines(_parse(summary), False))
+        source = serialised(tree)
+    return main_text(source, title or "", markdown, model)
 
 
-def _coverage(lines: list[Line], witness: str) -> float:
-    """Share of the witness's text that stands in `lines`."""
-    found = key(witness)
-    if not found:
-        return 0.0
-    covered = sum(len(name) for line in lines if (name := key(line.text)) in found)
-    return covered / len(found)
+def warm_extractor() -> None:
+    """Load the weights and all compiled code of `best`, before workers are forked: 0.5 s once, and not in each."""
+    extract("<title>t</title><table><tr><td>a</td><td>b</td></tr></table><p>text, text.</p>")

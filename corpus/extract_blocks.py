@@ -17,6 +17,7 @@ from corpus.blocks_cut import TAG as TAG_COLUMN
 from corpus.blocks_model import Model, judge, shipped_model
 from corpus.blocks_rows import table_rows
 from corpus.blocks_tables import TAGS
+from corpus.blocks_text import N_HAN, N_LATIN
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 
@@ -38,12 +39,14 @@ def main_text(source: str, title: str, markdown: bool = False, model: Model | No
     rows = table_rows(blocks.elements, blocks.rows)
     scores = pooled(judge(blocks, model or shipped_model()), rows)
     kept = np.flatnonzero(scores > 0.0).tolist()
+    if not blocks.counts[kept][:, [N_HAN, N_LATIN]].any():
+        return ""  # signs alone
     return as_markdown(blocks, kept, rows) if markdown else as_lines(blocks, kept, rows)
 
 
 def serialised(tree: HTMLTree) -> str:
     """The whole document as the parser writes it."""
-    return tree.document.html or ""
+    return tree.document.html if tree.document else ""
 
 
 def pooled(scores: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -39,9 +39,6 @@ class Weights:
     boilerplate: float = -30.0  # at or below it a line is dropped from inside the run as well
     after: float = -30.0  # a heading that opens related links or comments
     after_share: float = 0.4  # and this share of all score before it: what follows is rarely the article
-    vote_flat: float = 4.0  # what a witness gives or takes per line, and per character of it
-    vote_per_char: float = 0.2
-    own: float = 0.4  # weight of our own score beside the vote
 
 
 DEFAULT = Weights()
@@ -80,11 +77,10 @@ _AFTER = re.compile(
     r"|most (?:read|popular|viewed|commented)|sign up\b|newsletter|about the author|advertisement)",
     re.IGNORECASE,
 )
-# Copyright and licence wording. Searched in lower case, and every branch opens with a letter: that lets
-# `re` skip ahead by first letters, which takes a third of the time.
+# Copyright and licence wording.
 _NOTICE_WORDS = r"版权所有|版權所有|著作权所有|著作權所有|copyright|©|all rights reserved|icp备|icp備|icp證|icp证"
-_NOTICE = re.compile(_NOTICE_WORDS)
-# Wording that is never the article, wherever it stands in a short line.
+# Wording that is never the article, wherever it stands in a short line. Searched in lower case, and every branch opens
+# with a letter: that lets `re` skip ahead by first letters, which takes a third of the time.
 _BOILERPLATE = re.compile(
     _NOTICE_WORDS + r"|未经.{0,12}(?:授权|许可|同意)|未經.{0,12}(?:授權|許可|同意)"
     r"|转载请|轉載請|不得转载|不得轉載|责编[：:]|責編[：:]|编辑[：:]|編輯[：:]|责任编辑|責任編輯"
@@ -166,23 +162,6 @@ def line_scores(lines: list[Line], weights: Weights = DEFAULT) -> list[float]:
         before += max(score, 0.0)
         scores.append(score)
     return scores
-
-
-def with_votes(lines: list[Line], scores: list[float], witness: str, weights: Weights = DEFAULT) -> list[float]:
-    """Join our scores with another extractor's output: a line found in `witness` gains, any other loses."""
-    found = key(witness)
-    joined = []
-    for line, score in zip(lines, scores, strict=True):
-        size = units(line.text)
-        vote = (weights.vote_flat + weights.vote_per_char * min(size, weights.cap)) * min(1.0, size / 4)
-        joined.append(weights.own * score + (vote if key(line.text) in found else -vote))
-    return joined
-
-
-def is_notice(text: str) -> bool:
-    """Whether at least half of a text stands in lines of copyright and licence wording."""
-    lines = text.split("\n")
-    return 2 * sum(len(line) for line in lines if _NOTICE.search(line.lower())) >= sum(map(len, lines))
 
 
 def best_run(scores: list[float]) -> tuple[int, int]:

@@ -27,6 +27,7 @@ class Page(Document):
     payload: bytes = b""
     charset: str | None = None  # the HTTP header's charset label, verbatim
     html: str = ""
+    markup: bool = False  # `text` was extracted as Markdown
     url: str | None = None
     date: str | None = None  # ISO 8601 as the dump gives it
     language: str = ""

@@ -125,13 +125,15 @@ class ExtractText(PageStep):
     def __init__(self, config: ExtractConfig) -> None:
         super().__init__()
         self.mode = config.mode
+        self.markdown = config.markdown
 
     def apply(self, page: Page) -> None:
         if page.kind != "html":
             return
         html, page.html = page.html, ""
-        found = extract(html, self.mode)
+        found = extract(html, self.mode, self.markdown)
         page.text = found.text
+        page.markup = self.markdown
         if found.title:
             page.meta["title"] = found.title
         if found.reason:
@@ -152,7 +154,7 @@ class Normalize(PageStep):
         before = page.text = normalize(page.text, t2s=self.config.t2s)
         page.signals["s_boilerplate_share"] = 0.0
         if self.config.drop_boilerplate:
-            page.text, removed = drop_boilerplate(before, markup=page.kind == "text")
+            page.text, removed = drop_boilerplate(before, markup=page.kind == "text" or page.markup)
             page.signals["s_boilerplate_share"] = single(removed / max(len(before), 1))
         if not page.text and not any(reason.startswith("extract.") for reason in page.reasons):
             page.reject("normalize.only_boilerplate" if before else "normalize.empty")
