@@ -63,7 +63,7 @@ _KEYED: Final = re.compile(
 )
 _ANSWER: Final = re.compile(rf"(?:answer|答案)\s?:\s?{_NAME}", re.IGNORECASE)  # only as the whole text
 _LEAD = (
-    r"(?:(?:therefore|thus|overall|so|hence|in conclusion|in summary"
+    r"(?:(?:reason(?:s|ing)?(?=\s?:)|理由(?=\s?:)|therefore|thus|overall|so|hence|in conclusion|in summary"
     r"|因此|所以|总之|综上(?:所述)?|总的来说|总体而言|我认为)[,:\s]*)*"
 )
 _ADVERB = r"(?:(?:slightly|clearly|much|significantly|somewhat|far|marginally|a bit|overall|definitely)\s)?"
@@ -94,7 +94,7 @@ _EVEN: Final = re.compile(
 )
 _TAKEN_BACK: Final = re.compile(
     r"(?<![A-Za-z])(?:but|except|however|although|though|despite|while|whereas|unless|if|nevertheless|still|yet"
-    r"|not|\w+n't|might|may|could)(?![A-Za-z])|\?"
+    r"|not|[a-z]{2,6}n't|might|may|could)(?![A-Za-z])|\?"
     r"|但|不过|然而|除了|虽然|尽管|如果|可能",
     re.IGNORECASE,
 )
@@ -107,7 +107,13 @@ _KEY: Final = re.compile(
     r"|获胜者|选择|更好的回答",
     re.IGNORECASE,
 )
+_VERDICT_WORD: Final = re.compile(
+    r"verdict|winner|choice|decision|better|prefer|judg|conclusion|结论|判断|选择|更好", re.IGNORECASE
+)
 _LONGEST: Final = 400  # characters of a line that may be a verdict
+
+
+_LONGEST_INSIDE: Final = 100  # of a line with others around it
 
 
 def read_choice(said: Said, text: str, cut: bool) -> Reading:
@@ -146,24 +152,33 @@ def _choices(own: str) -> Iterator[Choice]:
     brackets = len(formal)
     if "{" in own and (taken := object_in(own)) is not None:
         formal += [(0, choice) for choice in _of_json(taken[0])]
-    whole = _bare(own)
-    own = _QUOTED.sub(_blank, own) if _named(whole) is None and any(sign in own for sign in '"“「`') else own
+    whole = _bare(own) if len(own) <= _LONGEST else ""
+    if any(sign in own for sign in '"“「`') and _named(whole) is None:
+        own = _QUOTED.sub(_blank, own)
     lines = [(at, line) for at, line in _lines(own) if line.strip(AROUND)]
     if len(lines) == 1 and not formal and (answer := _ANSWER.fullmatch(whole)) and not answer["tie"]:
         formal.append((0, _choice(answer)))
     for place, (at, line) in enumerate(lines):
-        choice = _formal(_bare(line), edge=place in (0, len(lines) - 1)) if len(line) <= _LONGEST else None
-        if choice is not None:
+        edge = place in (0, len(lines) - 1)
+        choice = _formal(_bare(line), edge) if len(line) <= (_LONGEST if edge else _LONGEST_INSIDE) else None
+        if choice is not None and not (place and _counted(line, lines[place - 1][1])):
             formal.append((at, choice))
     yield from (choice for _, choice in formal)
     if not lines or brackets:
         return
     last_formal = max((at for at, _ in formal), default=-1)
-    if _TAKEN_BACK.search(own):
-        return
-    for at, line in {lines[0], lines[-1]}:
-        if at > last_formal and (choice := _prose(line)) is not None:
-            yield choice
+    said = [choice for at, line in {lines[0], lines[-1]} if at > last_formal and (choice := _prose(line)) is not None]
+    if said and not _TAKEN_BACK.search(own):
+        yield from said
+
+
+def _counted(line: str, above: str) -> bool:
+    """Whether a number alone is the last of a list or a result, and no verdict: by the line above it."""
+    if not line.strip(AROUND).isdigit():
+        return False
+    return any(sign.isdigit() or sign == "=" for sign in above) or (
+        above.rstrip().endswith(":") and not _VERDICT_WORD.search(above)
+    )
 
 
 def _blank(found: re.Match[str]) -> str:
@@ -186,11 +201,12 @@ def _named(inner: str) -> Choice | None:
         if compared["sign"].startswith("="):
             return "tie"
         return "first" if (one == "A") == compared["sign"].startswith(">") else "second"
-    bare = _BARE.fullmatch(inner) or (_BARE.fullmatch(inner.upper()) if len(inner) == 1 else None)
+    bare = _BARE.fullmatch(inner) or (_BARE.fullmatch(inner.upper()) if inner in ("a", "b") else None)
     return _choice(bare) if bare else None
 
 
 def _formal(bare: str, edge: bool) -> Choice | None:
+    """The choice of a line that is a verdict and nothing else."""
     if keyed := _KEYED.fullmatch(bare):
         return _choice(keyed)
     if not edge:

@@ -40,7 +40,8 @@ _POSSESSIVE = r"(?:'s?)?(?:的(?:回答)?)?(?P<thing>\s(?:answer|response|output
 _POSSESSIVE2 = _POSSESSIVE.replace("?P<thing>", "?:")
 _NOTE = r"(?:\s?\([^()\d\n]{1,40}\))?"
 _COLON: Final = re.compile(
-    rf"{_POSSESSIVE}{_NOTE}[\"']?\s?(?:{_SCORE_WORD})?[\"']?(?P<link>\s?(?:[:=|]|->|→)\s{{0,3}}|\s-\s|\s(?:is"
+    rf"{_POSSESSIVE}{_NOTE}[\"']?\s?(?:[\s:,(\[-]{{0,3}}{_SCORE_WORD})?[\"']?(?P<link>\s?(?:[:=|]|->|→)\s{{0,3}}"
+    rf"|\s-\s|\s(?:is"
     rf"|was)\s|\s?[为是]\s?)[\"'(\[]?\s?",
     re.IGNORECASE,
 )
@@ -55,7 +56,7 @@ _GETS: Final = re.compile(
     rf"|deserve[sd]?|score[sd]?|achieve[sd]?|"
     rf"(?:is|was|be)\s(?:rated|given|awarded|scored|assigned))\s{_SCORE_OF}(?:full marks\s?\()?"
     rf"|{_POSSESSIVE2},?\s(?:I|we)(?:'d|\swould|\swill)?\s{_GIVE}\s(?:it\s|them\s)?{_SCORE_OF}"
-    r"|(?:的(?:回答)?)?(?:可以?|应该?|我)?(?:得到?|获得|打|给|评)(?:了|出)?\s?",
+    r"|(?:的(?:回答)?)?(?:可以?|应该?|我)?(?:得到?|应得|得分|获得|打|给|评)(?:了|出)?\s?",
     re.IGNORECASE,
 )
 _ELLIPTIC: Final = re.compile(rf"{_POSSESSIVE2}\s(?=an?\s|the\s|at\s|with\s|as\s){_SCORE_OF}", re.IGNORECASE)
@@ -74,10 +75,11 @@ _GIVING: Final = re.compile(
     rf"(?<![A-Za-z]){_GIVE}s?(?![A-Za-z])|(?<![A-Za-z])(?:score|rating|deserve|receive|get)s?(?![A-Za-z])|[给打]",
     re.IGNORECASE,
 )
+_OF_OTHERS: Final = re.compile(rf"[{NAMES}](?:\s(?:would|will))?\s{_GIVE}s?\s", re.IGNORECASE)
 _CONDITIONAL: Final = re.compile(
     r"(?<![A-Za-z])(?:if|unless|example|e\.g|initially|at first|originally|says?|said|claim(?:s|ed)?|thinks?|thought|"
     r"would have|could have|should have|instead of|rather than|considered)(?![A-Za-z])"
-    rf"|(?:not|n't|never)\s(?:\w+\s){{0,2}}(?:{_GIVE}|deserve|get|receive)|不[给打应该]|如果|若|例如|比如|声称|认为|说|原本|起初",
+    rf"|(?:not|n't|never)\s(?:\w+\s){{0,2}}(?:{_GIVE}|deserve|get|receive)|不[给打应该]|如果|若|例如|比如|声称|(?<!我)认为|说|原本|起初",
     re.IGNORECASE,
 )
 _IF: Final = re.compile(r"[^\n.;!?]{0,60}(?<![A-Za-z])(?:if|unless|had it)(?![A-Za-z])", re.IGNORECASE)
@@ -161,6 +163,8 @@ def _before(own: str, label: int, found: re.Match[str]) -> str | None:
     before = own[begin:label]
     if _JOINED.search(own[max(0, label - 12) : label]):
         return None
+    if _OF_OTHERS.search(own[begin : label + 1]):  # an answer that rates is what is judged
+        return None
     evident = found[2] is not None or found["unit"] is not None or MARKED in found[0]
     if (colon := _COLON.fullmatch(gap)) and (evident or colon["word"] or not colon["thing"]):
         verb = colon["link"].strip() in ("is", "was", "是")
@@ -173,7 +177,7 @@ def _before(own: str, label: int, found: re.Match[str]) -> str | None:
     if _CONDITIONAL.search(before):
         return None
     if _GETS.fullmatch(gap):
-        chinese = gap.strip()[-1:] in "得到获打给评了出"
+        chinese = gap.strip()[-1:] in "得到获打给评了出分"
         return "said" if evident or not chinese else None
     if _ELLIPTIC.fullmatch(gap) and _GIVING.search(before):
         return "said"
@@ -254,7 +258,7 @@ def _reversed(own: str, start: int, found: re.Match[str]) -> bool:
     """Whether what stands before a number with its name behind it makes it a score."""
     begin = max(sentence_start(own, start), own.rfind("\n", 0, start) + 1)
     before = own[begin:start]
-    if _CONDITIONAL.search(before):
+    if _CONDITIONAL.search(before) or _OF_OTHERS.search(before):
         return False
     names = [at for at, sign in enumerate(before) if sign in NAMES]
     clean = re.sub(r"[0-9./]+|out of|points?|分", " ", before)

@@ -33,7 +33,8 @@ _NOUN_BEFORE: Final = re.compile(
 _MEASURED: Final = re.compile(_MEASURE)
 _NOUN_REACH: Final = 28  # characters that a noun with its article takes
 _ORDINAL: Final = re.compile(
-    rf"(?:[Tt]he\s)?(?<![A-Za-z])([Ff]irst|[Ss]econd|[Tt]hird)\s(?:AI\s)?(?i:{_NOUN}(?![A-Za-z])|one(?=[\s,:](?![A-Za-z])))"
+    rf"(?:[Tt]he\s)?(?<![A-Za-z])([Ff]irst|[Ss]econd|[Tt]hird)\s(?:AI\s)?(?i:{_NOUN}(?![A-Za-z])|one(?=[\s,:]"
+    rf"(?![A-Za-z])))"
     rf"|第([一二三1-9])(?:个|位|条|份|篇|款|名)?(?:AI)?{_NOUN_ZH}"
 )
 _PLURALS: Final = ("assistants ", "answers ", "responses ", "models ", "outputs ")
@@ -42,7 +43,8 @@ _PLURAL: Final = re.compile(
     re.IGNORECASE,
 )
 _OF_SCORE: Final = re.compile(
-    r"(?<![A-Za-z])(?:scores?|ratings?|评分|得分|分数)(?:[ \t]?[#_]?[ \t]?([1-9]|(?-i:[A-H]))|_([a-h]))(?=[\"']?\s*[:=])",
+    r"(?<![A-Za-z])(?:scores?|ratings?|评分|得分|分数)"
+    r"(?:[ \t]?[#_]?[ \t]?([1-9]|(?-i:[A-H]))|_([a-h]))(?=[\"']?\s*[:=])",
     re.IGNORECASE,
 )
 _ALONE: Final = re.compile(

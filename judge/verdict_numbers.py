@@ -38,7 +38,7 @@ PAIR: Final = (
 )
 # After a single score: nothing that makes it a number of something.
 STOP: Final = (
-    rf"(?=[^\S\n]*(?:$|[\n,;.!?)\]}}(|&\"'>{NAMES}-]|(?:and|while|but|whereas|due|because|for|as|since|with|overall)\b"
+    rf"(?=[^\S\n]*(?:$|[\n,;.!)\]}}(|&\"'>{NAMES}]|-+\s|(?:and|while|but|whereas|due|because|for|as|since|with|overall)\b"
     rf"|(?:goes )?to\s(?:the\s)?[{NAMES}]|[和而因由但且与给]))(?![^\S\n]*(?:[,;|&]|and\b|和|与)[^\S\n]*\ue004?-?[0-9])"
 )
 
@@ -59,7 +59,9 @@ _LEAD_ZH = r"[如下为是的两个位和与及给出我因此所以综上述对
 LEAD: Final = re.compile(
     rf"(?:[\s:=~>,()\[\]|#*\"'&-]|[{ONE}{TWO}]'?s?|(?:{KEY}|{_LEAD_WORDS})(?![A-Za-z])|{_LEAD_ZH})*", re.IGNORECASE
 )
-HAS_KEY: Final = re.compile(rf"(?<![A-Za-z]){KEY}(?![A-Za-z])|(?:receive|get)s?\b|[打得]", re.IGNORECASE)
+HAS_KEY: Final = re.compile(
+    rf"(?<![A-Za-z]){KEY}(?![A-Za-z])|(?:receive|get)s?\b|(?:rate|give|score) them\b|[打得]", re.IGNORECASE
+)
 CRITERIA: Final = (
     r"(?:accuracy|style|relevance|helpfulness|details?|depth|creativity|clarity|correctness|coherence|fluency"
     r"|factuality|"

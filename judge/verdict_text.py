@@ -43,10 +43,12 @@ _REFUSAL: Final = re.compile(
 # Beside a verdict: the judge itself says that it does not judge, or that its numbers stand for nothing.
 _DECLINED_HINTS: Final = ("annot", "an't", "an not", "nable", "not able", "ecline", "won't", "ill not")
 _DECLINED: Final = re.compile(
-    r"I(?<![A-Za-z]I)(?:'m| am)? (?:cannot|can't|can not|unable to|not able to|won't|will not|decline to|must decline to)"
+    r"I(?<![A-Za-z]I)(?:'m| am)? (?:cannot|can't|can not|unable to|not able to|won't|will not|decline to"
+    r"|must decline to)"
     r" (?:\w+ )?(?:evaluate|judge|rate|score|assess|compare|decide)\b"
     r"(?=\s*(?:[.,;:!\n]|$)|\s(?:(?:these|the|either|both|any|this|your|of|two)\s){1,3}(?:AI\s)?"
-    r"(?:answers?|responses?|assistants?|models?|questions?|pair|requests?)\b(?!')|\s(?:them|it|either|both)\b\s*[.,;!\n])"
+    r"(?:answers?|responses?|assistants?|models?|questions?|pair|requests?)\b(?!')|\s(?:them|it|either"
+    r"|both)\b\s*[.,;!\n])"
 )
 _PLACEHOLDER: Final = re.compile(r"placeholder (?:scores?|ratings?|values?|numbers?)")
 _DECLINED_ZH: Final = re.compile(

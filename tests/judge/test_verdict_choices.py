@@ -155,13 +155,8 @@ def test_what_chooses_neither(raw: str) -> None:
 
 
 def _exchanged(raw: str) -> str:
-    pairs = ("12", "AB", "ab", ("前者", "后者"), ("第一", "第二"))
-    for one, other in pairs:
-        raw = (
-            raw.replace(one, "\0").replace(other, one).replace("\0", other)
-            if len(one) > 1
-            else raw.translate(str.maketrans(one + other, other + one))
-        )
+    for one, other in (("1", "2"), ("A", "B"), ("(a)", "(b)"), ("_a", "_b"), ("前者", "后者"), ("第一", "第二")):
+        raw = raw.replace(one, "\0").replace(other, one).replace("\0", other)
     return raw
 
 
@@ -178,3 +173,61 @@ def test_exchanged_names_exchange_the_choice(raw: str) -> None:
     turned = {"first": "second", "second": "first", "tie": "tie"}
     one, other = read("three-way", raw), read("three-way", _exchanged(raw))
     assert other.fault or (one.choice is not None and other.choice == turned[one.choice])
+
+
+MORE: list[tuple[str, str | None]] = [
+    ("Assistant 1 performed better than Assistant 2.", "first"),
+    ("A is better", "first"),
+    ("Model 2 is better\nBecause", "second"),
+    ("[[Tie]]", "tie"),
+    ("[[a]]", "first"),
+    ("a", "first"),
+    ("b", "second"),
+    ("c", None),
+    ("Response 1", "first"),
+    ("The winner is Assistant B.", "second"),
+    ("I think Assistant B is better.", None),
+    ("My verdict is B", "second"),
+    ("Verdict: [[B]]", "second"),
+    ("**Final Verdict: Assistant B**", "second"),
+    ("Final answer: B", "second"),
+    ("1 is better.", "first"),
+    ("Step 1\nStep 2\n3", None),
+    ("Count:\n3", None),
+    ("x = 2\n2", None),
+    ("\\boxed{A}", None),
+    ("Answer: A", "first"),
+    ("A: good\nB: bad", None),
+    ("1. good\n2. bad", None),
+    ("平", "tie"),
+    ("答案：A", "first"),
+    ("选项A", "first"),
+    ("A更好", "first"),
+    ("助手B胜", "second"),
+    ("两者一样好", "tie"),
+    ("更好的回答是回答2", "second"),
+    ("最终判断：B", "second"),
+    ("我认为回答1更好", "first"),
+    ("回答1和回答2都不好", None),
+    ("Tie.\nBoth are good but Response 2 is longer.", "tie"),
+    ("2\nReason: Response 1 is better.", None),
+    ("2\n\n### Reason: Response 1 is better than expected", "second"),
+    ("A.", "first"),
+    ("(A)", "first"),
+    ("#1", "first"),
+    ("Assistant A and Assistant B are tied", None),
+    ("[[A]]\nAssistant B is better", None),
+    ("Decision: Neither", None),
+    ("Verdict: A or B", None),
+    ("Winner: A (by a small margin)", "first"),
+    ("Assistant 2's answer is better.", "second"),
+    ("Verdict: 1/2", None),
+    ("Verdict: 3", "tie"),
+    ("Verdict: 10", None),
+]
+
+
+@pytest.mark.parametrize(("raw", "choice"), MORE)
+def test_lines_that_choose_or_not(raw: str, choice: str | None) -> None:
+    found = read("three-way", raw)
+    assert found.choice == choice and bool(found.fault) == (choice is None)

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from judge.verdict import read
 
-SENTENCES = [
+Text = tuple[str, float, float]  # what a judge says, and the two scores in it
+
+SENTENCES: list[Text] = [
     ("Rating: 7 out of 10 for Assistant 1 and 8 out of 10 for Assistant 2", 7, 8),
     ("Rating: 7 out of 10 for Assistant 2 and 8 out of 10 for Assistant 1", 8, 7),
     ("7 out of 10 for Assistant 1 and 8 out of 10 for Assistant 2", 7, 8),
@@ -37,7 +39,7 @@ SENTENCES = [
     ("Reasons first.\n\n**Assistant 1:** 8/10\n**Assistant 2:** 7/10", 8, 7),
     ("Good work by both.\n\nAssistant 1's rating is 7 and Assistant 2's rating is 5.", 7, 5),
 ]
-ORDERS = [
+ORDERS: list[Text] = [
     ("| Assistant 2 | Assistant 1 |\n|---|---|\n| 9 | 7 |", 7, 9),
     ("| 助手2 | 助手1 |\n| 9 | 7 |", 7, 9),
     ("Assistant 2 Assistant 1\n9 7", 7, 9),
@@ -53,7 +55,7 @@ ORDERS = [
     ("B: 9\nA: 7", 7, 9),
     ("Scores (Assistant 2, Assistant 1): (9, 7)", 7, 9),
 ]
-TABLES = [
+TABLES: list[Text] = [
     ("| Assistant | Accuracy | Overall |\n|---|---|---|\n| Assistant 1 | 8 | 7 |\n| Assistant 2 | 9 | 6 |", 7, 6),
     (
         "| Criterion | Assistant 1 | Assistant 2 |\n|---|---|---|\n| Accuracy | 8 | 7 |\n| Style | 6 | 9 |\n"
@@ -70,7 +72,7 @@ TABLES = [
     ("| 助手 | 准确性 | 总分 |\n|---|---|---|\n| 助手1 | 8 | 7.5 |\n| 助手2 | 9 | 6 |", 7.5, 6),
     ("Here it is.\n\n| Assistant | Score | Comment |\n|---|---|---|\n| 1 | 8 | good |\n| 2 | 9 | better |", 8, 9),
 ]
-BRACKETS = [
+BRACKETS: list[Text] = [
     ("Score: [[8]] [[9]]", 8, 9),
     ("[[8]],[[9]]", 8, 9),
     ("Rating A: [[8]]; Rating B: [[9]]", 8, 9),
@@ -105,7 +107,7 @@ BRACKETS = [
     ("8 9\nIn 2019, 3 of 10 people said so.", 8, 9),
     ("Initial scores: 5 6\nReasons\nFinal: 7 8", 7, 8),
 ]
-JSON = [
+JSON: list[Text] = [
     ('Here is the JSON:\n```json\n{"assistant_1": 8, "assistant_2": 9}\n```', 8, 9),
     ('Here is the JSON: {"score_a": 8, "score_b": 9}', 8, 9),
     ('{"assistant_2": 9, "assistant_1": 8}', 8, 9),
@@ -117,7 +119,7 @@ JSON = [
     ('{"score_1": 8.0, "score_2": 9.5, "confidence": 3}', 8, 9.5),
     ('{\n  "reason": "good",\n  "scores": [8, 9]\n}\nThat is all.', 8, 9),
 ]
-CHINESE = [
+CHINESE: list[Text] = [
     ("AI助手1：8分\nAI助手2：9分", 8, 9),
     ("助手A 8分，助手B 9分", 8, 9),
     ("第一个回答8分，第二个回答7分", 8, 7),
