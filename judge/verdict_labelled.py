@@ -53,12 +53,13 @@ _SCORE_OF = (
 _GIVE = r"(?:give|assign|award|rate|grade|score)"
 _GETS: Final = re.compile(
     rf"{_POSSESSIVE},?\s(?:also\s)?(?:(?:would|should|will)\s)?(?:receive[sd]?|gets?|got|earn(?:s|ed)?"
-    rf"|deserve[sd]?|score[sd]?|achieve[sd]?|"
+    rf"|deserve[sd]?|score[sd]?|(?:has|have)(?=\san?\s(?:score|rating))|achieve[sd]?|"
     rf"(?:is|was|be)\s(?:rated|given|awarded|scored|assigned))\s{_SCORE_OF}(?:full marks\s?\()?"
     rf"|{_POSSESSIVE2},?\s(?:I|we)(?:'d|\swould|\swill)?\s{_GIVE}\s(?:it\s|them\s)?{_SCORE_OF}"
     r"|(?:的(?:回答)?)?(?:可以?|应该?|我)?(?:得到?|应得|得分|获得|打|给|评)(?:了|出)?\s?",
     re.IGNORECASE,
 )
+_RESULT: Final = re.compile(r"\s(?:also\s)?(?:gets?|got|achieve[sd]?)\s", re.IGNORECASE)
 _ELLIPTIC: Final = re.compile(rf"{_POSSESSIVE2}\s(?=an?\s|the\s|at\s|with\s|as\s){_SCORE_OF}", re.IGNORECASE)
 _ANAPHORA: Final = re.compile(
     rf"[^\n.;!?0-9{NAMES}]{{0,90}}(?<![A-Za-z])(?:so|and|therefore|thus|hence),?\s(?:(?:I|we)(?:'d|\swould"
@@ -67,7 +68,7 @@ _ANAPHORA: Final = re.compile(
     re.IGNORECASE,
 )
 _BEHIND: Final = re.compile(
-    rf"\s?(?:(?:points?\s)?(?:for|to|goes to|给)\s?(?:the\s)?([{_SIDES}])(?!'s?\s(?!answer|response)|的(?!回答))"
+    rf"[^\S\n]?(?:(?:points?\s)?(?:for|to|goes to|给)\s?(?:the\s)?([{_SIDES}])(?!'s?\s(?!answer|response)|的(?!回答))"
     rf"|[(\[]\s?([{_SIDES}])\s?[)\]])",
     re.IGNORECASE,
 )
@@ -93,7 +94,7 @@ _BOTH: Final = re.compile(
     rf"[BbEe](?:oth|ach)(?<![A-Za-z].{{4}})(?:\sof\sthem)?(?:\s(?:AI\s)?(?:assistants?|answers?|responses?|models?))?"
     rf"(?:\s[{_SIDES}]\sand\s[{_SIDES}])?(?P<gets>\s(?:(?:would|should)\s)?(?:deserves?|gets?|receives?|earns?))?"
     rf"\s(?:an?\s)?(?:(?:score|rating)\s(?:of\s)?)?{SCORE}{STOP}"
-    rf"|[两二](?:个|位|者|名|份)(?:助手|回答|答案|模型)?(?:的回答)?[都均各](?P<zh>得到?|获得|给|打|是|为|应得|可得)?\s?{NUMBER}\s?分(?![钟之以数别])"
+    rf"|(?:[两二](?:个|位|者|名|份)(?:助手|回答|答案|模型)?|[{_SIDES}]和[{_SIDES}])(?:的(?:回答|得分|评分))?[都均各](?P<zh>得到?|获得|给|打|是|为|应得|可得)?\s?{NUMBER}\s?分(?![钟之以数别])"
 )
 _GIVE_BEFORE: Final = re.compile(rf"(?<![A-Za-z]){_GIVE}s?\s(?:them\s)?$")
 _BULLET: Final = re.compile(r"[\s>#*•·|(\[{\"'-]*(?:[0-9]{1,2}[.)]\s)?[\s#*(\[-]*")
@@ -151,7 +152,7 @@ def _bound(own: str, found: re.Match[str]) -> Statement | None:
         return None
     if behind is not None:
         return None  # beside two names
-    return of_side(own[label], found[1], found[2], label, end, weak=weight == "weak")
+    return of_side(own[label], found[1], found[2], label, end, weight)
 
 
 def _before(own: str, label: int, found: re.Match[str]) -> str | None:
@@ -178,6 +179,8 @@ def _before(own: str, label: int, found: re.Match[str]) -> str | None:
         return None
     if _GETS.fullmatch(gap):
         chinese = gap.strip()[-1:] in "得到获打给评了出分"
+        if _RESULT.fullmatch(gap) and not evident:
+            return "doubtful"
         return "said" if evident or not chinese else None
     if _ELLIPTIC.fullmatch(gap) and _GIVING.search(before):
         return "said"

@@ -43,7 +43,7 @@ STOP: Final = (
 )
 
 KEY: Final = (
-    r"(?:scores?|ratings?|marks?|tuple|output|evaluation|verdict|results?|final|overall|total|respectively"
+    r"(?:scores?|ratings?|marks?|tuple|output|evaluation|verdict|final(?!\s(?:answer|result|response|value)s?)|overall|total|respectively"
     r"|评分|得分|分数|打分|总分|总评|综合|最终|总体|分别|结果)"
 )
 _LEAD_WORDS = (
@@ -93,6 +93,7 @@ class Statement:
     end: int
     weak: bool = False
     fault: str = ""
+    doubtful: bool = False  # a score or a result: no verdict, but one that says otherwise is none either
 
     @property
     def whole(self) -> bool:
@@ -106,11 +107,12 @@ def fault_of(number: str, whole: str | None) -> str:
     return "" if 0 <= float(number) <= 10 else OUT_OF_RANGE
 
 
-def of_side(side: str, number: str, whole: str | None, start: int, end: int, weak: bool = False) -> Statement:
+def of_side(side: str, number: str, whole: str | None, start: int, end: int, weight: str = "said") -> Statement:
     """One score of the answer ONE or TWO."""
     score = float(number)
     first, second = (score, None) if side == ONE else (None, score)
-    return Statement(first, second, start, end, weak, fault_of(number, whole))
+    fault = fault_of(number, whole)
+    return Statement(first, second, start, end, weight == "weak", fault, weight == "doubtful")
 
 
 def of_pair(found: re.Match[str], start: int, end: int, lead: str = "") -> Statement | None:

@@ -13,7 +13,6 @@ from judge.verdict_names import MARKED, NAMES
 from judge.verdict_numbers import (
     HAS_KEY,
     LEAD,
-    NUMBER,
     OTHER_NUMBERS,
     PAIR,
     SCORE,
@@ -107,6 +106,8 @@ def _in_line(own: str, start: int, line: str, above: str, last: bool) -> Iterato
         elif begin == start and _ALONE.fullmatch(own, start, end) and _announces(above):
             one = of_pair(found, start, found.end(), above)
         elif last and begin == start and _is_last(own, start, found, lead) and not _other(above):
+            if above.rstrip().endswith(":") and not LEAD.fullmatch(above.strip()):
+                continue
             heads = above if above.rstrip().endswith(":") else ""
             one = of_pair(found, start, found.end(), heads)
         if one is not None:
@@ -164,6 +165,3 @@ def line_end(text: str, start: int) -> int:
     """Where the line ends in which `start` lies."""
     end = text.find("\n", start)
     return len(text) if end < 0 else end
-
-
-__all__ = ["NUMBER", "first_line", "line_end", "pairs", "plain_first_line"]

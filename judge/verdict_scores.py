@@ -87,6 +87,7 @@ def _read(said: Said, text: str, cut: bool) -> Reading:
     told += [*pairs(own), *labelled(own)]
     reading = _agreed(told, own)
     if reading is None:
+        told = [one for one in told if not one.doubtful]
         faults = [one.fault for one in told if one.fault and not one.weak] or [one.fault for one in told if one.fault]
         return Reading(faults[-1]) if faults and not cut else lacking(said, text, CUT if cut else MISSING, CUT)
     if reading.fault:
@@ -113,7 +114,7 @@ def _with_head(head: Statement, told: list[Statement], own: str, text: str, cut:
         blank = "\n" if "\n" in own[: head.end] or rest.startswith("\n") else " "
         later = [
             *pairs(blank + rest, below_head=True),
-            *_complete([one for one in labelled(blank + rest) if not one.weak]),
+            *_complete([one for one in labelled(blank + rest) if not one.weak and not one.doubtful]),
         ]
     good = [one for one in (*told, *later) if not one.fault]
     if any((one.first, one.second) != (head.first, head.second) for one in good):
@@ -155,7 +156,8 @@ def _complete(singles: Sequence[Statement]) -> list[Statement]:
 
 def _agreed(told: list[Statement], own: str) -> Reading | None:
     """Scores without an explanation yet, a conflict, or None where not both answers have one."""
-    good = [one for one in told if not one.fault]
+    good = [one for one in told if not one.fault and not one.doubtful]
+    doubtful = _complete([one for one in told if one.doubtful and not one.fault])
     strong = [one for one in good if not one.weak]
     at_start = [one for one in _complete([one for one in good if one.weak]) if not own[: one.start].strip(" \n*#-")]
     kept = strong + at_start if _sides(strong) == (1, 1) else good
@@ -168,6 +170,8 @@ def _agreed(told: list[Statement], own: str) -> Reading | None:
         return Reading(CONFLICT)
     first = next(one.first for one in kept if one.first is not None)
     second = next(one.second for one in kept if one.second is not None)
+    if any((one.first, one.second) != (first, second) for one in doubtful):
+        return Reading(CONFLICT)
     return of_scores(first, second, "")
 
 
