@@ -2,14 +2,14 @@
 
 In: band hashes of documents that are sorted best first, and the addresses of their shingles, which stay mapped on disk.
 Out: a forest in which every copy points towards the best document of its cluster. A bucket costs one comparison for
-each member that is not joined yet; a comparison sorts the member's shingles, 30 µs for 2,000 characters.
+each member that is not joined yet: two probes of a table a shingle, 20 µs for 2,000 characters.
 """
 
 import numpy as np
 from numba import carray, njit, types
 from numba.extending import intrinsic
 
-from corpus.minhash import distinct, overlap
+from corpus.minhash import overlap, shingle_set
 
 
 @intrinsic
@@ -24,9 +24,8 @@ def _pointer(typingctx, address):
 
 @njit(cache=True)
 def _shingles(addresses, part, starts, stops, place):
-    size = stops[place] - starts[place]
     whole = carray(_pointer(addresses[part[place]]), stops[place])
-    return distinct(whole[starts[place] : starts[place] + size])
+    return whole[starts[place] : stops[place]]
 
 
 @njit(cache=True)
@@ -56,7 +55,7 @@ def join_band(keys, places, parent, addresses, part, starts, stops, threshold, m
                 if size < 2:
                     break
                 pivot = rest[0]
-                mine = np.empty(0, np.uint32)
+                mine, count = np.zeros(0, np.uint64), 0
                 left = 0
                 for k in range(1, size):
                     other = rest[k]
@@ -64,9 +63,9 @@ def join_band(keys, places, parent, addresses, part, starts, stops, threshold, m
                     if a == b:
                         continue
                     if not len(mine):
-                        mine = _shingles(addresses, part, starts, stops, pivot)
+                        mine, count = shingle_set(_shingles(addresses, part, starts, stops, pivot))
                     compared += 1
-                    if overlap(mine, _shingles(addresses, part, starts, stops, other)) >= threshold:
+                    if overlap(mine, count, _shingles(addresses, part, starts, stops, other)) >= threshold:
                         parent[max(a, b)] = min(a, b)
                     else:
                         rest[left] = other
@@ -90,6 +89,6 @@ def similarities(a, b, addresses, part, starts, stops):
     """Jaccard similarity of each pair of places: (len(a),)."""
     found = np.empty(len(a), np.float64)
     for i in range(len(a)):
-        one = _shingles(addresses, part, starts, stops, a[i])
-        found[i] = overlap(one, _shingles(addresses, part, starts, stops, b[i]))
+        mine, count = shingle_set(_shingles(addresses, part, starts, stops, a[i]))
+        found[i] = overlap(mine, count, _shingles(addresses, part, starts, stops, b[i]))
     return found

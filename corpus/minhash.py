@@ -123,38 +123,46 @@ def fingerprint(codes: NDArray[np.uint32], offsets: NDArray[np.int64]) -> Finger
 
 
 @njit(cache=True)
-def distinct(shingles):
-    """Ascending, each once. Sorted here, for the few that are compared, and not when every document is read."""
-    ordered = np.sort(shingles)
-    size = 0
-    for i in range(len(ordered)):
-        if i == 0 or ordered[i] != ordered[i - 1]:
-            ordered[size] = ordered[i]
-            size += 1
-    return ordered[:size]
+def shingle_set(shingles):
+    """The shingles as an open-addressing table (uint64, 0 is empty), and how many different ones there are."""
+    capacity = 16
+    while capacity < 2 * len(shingles):
+        capacity *= 2
+    table = np.zeros(capacity, np.uint64)
+    mask = np.uint64(capacity - 1)
+    count = 0
+    for shingle in shingles:
+        key = np.uint64(shingle) + np.uint64(1)
+        slot = (key * _GOLDEN >> np.uint64(32)) & mask
+        while table[slot] and table[slot] != key:
+            slot = (slot + np.uint64(1)) & mask
+        if not table[slot]:
+            table[slot] = key
+            count += 1
+    return table, count
+
+
+@njit(cache=True)
+def overlap(table, count, shingles):
+    """Jaccard similarity of a `shingle_set` and other shingles as a set; 1 for two empty ones."""
+    other, size = shingle_set(shingles)
+    mask = np.uint64(len(table) - 1)
+    common = 0
+    for key in other:
+        if key:
+            slot = (key * _GOLDEN >> np.uint64(32)) & mask
+            while table[slot] and table[slot] != key:
+                slot = (slot + np.uint64(1)) & mask
+            common += table[slot] == key
+    union = count + size - common
+    return common / union if union else 1.0
 
 
 @njit(cache=True)
 def jaccard(a, b):
     """Jaccard similarity of two arrays of shingles as sets; 1 for two empty ones."""
-    return overlap(distinct(a), distinct(b))
-
-
-@njit(cache=True)
-def overlap(a, b):
-    """Jaccard similarity of two ascending arrays without repetitions."""
-    i = j = common = 0
-    while i < len(a) and j < len(b):
-        if a[i] == b[j]:
-            common += 1
-            i += 1
-            j += 1
-        elif a[i] < b[j]:
-            i += 1
-        else:
-            j += 1
-    union = len(a) + len(b) - common
-    return common / union if union else 1.0
+    table, count = shingle_set(a)
+    return overlap(table, count, b)
 
 
 def warm_kernels() -> None:
