@@ -14,6 +14,7 @@ from typing import Any
 from corpus.config import MEANS, CleanConfig
 from corpus.distributed import FOLDER, Cluster, run_stage
 from corpus.finish import add
+from corpus.quality_step import model_inputs
 from corpus.ray_cluster import Ray
 from corpus.slurm import Slurm
 from corpus.stages import DECIDE, FINISH, READ, Job, Options, decide, finish_shards, mark_name, read_shards
@@ -37,6 +38,7 @@ def open_run(out: Path, plan: Plan, config: CleanConfig, options: Options) -> An
     settings |= {"limit": options.limit, "sample": options.sample}
     inputs = manifest_inputs(plan)
     inputs += [_own_list(path) for path in (*config.url.domains, *config.url.urls, *config.url.words)]
+    inputs += model_inputs(config.quality)
     return RunDir.open(out, "corpus clean", settings, inputs, {name: version(name) for name in VERSIONED})
 
 

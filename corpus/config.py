@@ -83,6 +83,15 @@ class DedupConfig(Config):
     """Two texts are near-duplicates when their character 5-grams agree this far (FineWeb: 75 %)."""
 
 
+class QualityConfig(Config):
+    """Models fitted on your own texts; their signals are bounded by rules like any other."""
+
+    model: Path | None = None
+    """Run of `corpus quality fit`, or its model: adds the signal quality, bounded by rules.quality.min."""
+    perplexity: Path | None = None
+    """Run of `corpus quality fit-perplexity`, or its model: adds the signal perplexity."""
+
+
 class WorkerConfig(Config):
     """Limits of one worker process."""
 
@@ -106,6 +115,7 @@ class CleanConfig(Config):
     extract: ExtractConfig = ExtractConfig()
     normalize: NormalizeConfig = NormalizeConfig()
     personal: PersonalConfig = PersonalConfig()
+    quality: QualityConfig = QualityConfig()
     dedup: DedupConfig = DedupConfig()
     worker: WorkerConfig = WorkerConfig()
     slurm: SlurmConfig = SlurmConfig()

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 import polars as pl
 
-from corpus.signals import ALL_SIGNALS, FUNNEL
+from corpus.signals import ALL_SIGNALS, FUNNEL, MODEL_SIGNALS
 from corpus.store import SCHEMA, part_name, write_parquet
 from corpus.urls import url_host
 from runkit.rundir import Mark, RunDir
@@ -30,6 +30,7 @@ SCALES: dict[str, tuple[float, float, bool]] = {
     "s_entropy": (0, 16, False),
     "s_spam_per_1000": (0, 24, False),
     "s_adult_per_1000": (0, 24, False),
+    "s_perplexity": (1, 1e6, True),
 }
 # Domains kept per part; a domain that never comes among a part's first 2,000 is not among the top of the run.
 MOST_DOMAINS = 2_000
@@ -138,13 +139,18 @@ def _count_meta(counts: dict[str, Any], meta: dict[str, Any], kept: bool) -> Non
 
 def _histograms(pages: pl.DataFrame, is_kept: np.ndarray) -> dict[str, dict[str, list[int]]]:
     found = {}
-    table = pages.select(pl.col(list(ALL_SIGNALS)).fill_null(0)).to_numpy()
-    for values, signal in zip(table.T, ALL_SIGNALS, strict=True):
+    for signal in ALL_SIGNALS:
+        column = pages[signal]
+        there = np.ones(len(pages), np.bool_)
+        if signal in MODEL_SIGNALS:  # null where no model was asked, which is no 0
+            there = column.is_not_null().to_numpy()
+            if not there.any():
+                continue
         edges = bin_edges(signal)
-        clipped = np.clip(values, edges[0], edges[-1])
+        clipped = np.clip(column.fill_null(0).to_numpy(), edges[0], edges[-1])
         found[signal] = {
-            "kept": np.histogram(clipped[is_kept], edges)[0].tolist(),
-            "rejected": np.histogram(clipped[~is_kept], edges)[0].tolist(),
+            "kept": np.histogram(clipped[there & is_kept], edges)[0].tolist(),
+            "rejected": np.histogram(clipped[there & ~is_kept], edges)[0].tolist(),
         }
     return found
 

@@ -8,6 +8,7 @@ copies and `corpus/finish.py` parts kept documents from rejected ones. `corpus/c
 from datatrove.pipeline.base import PipelineStep
 
 from corpus.config import CleanConfig
+from corpus.quality_step import ScoreQuality
 from corpus.reading import ReadShard
 from corpus.steps import ApplyRules, CheckUrl, Decode, DetectLanguage, ExtractText, MaskPersonal, Measure, Normalize
 from corpus.store import Save
@@ -24,6 +25,7 @@ def build(reader: ReadShard, config: CleanConfig, run: RunDir) -> list[PipelineS
         Normalize(config.normalize),
         DetectLanguage(config.languages),
         Measure(),
+        *([ScoreQuality(config.quality)] if config.quality.model or config.quality.perplexity else []),
         ApplyRules(config.rules),
         MaskPersonal(config.personal),
         Save(run, reader, with_shingles=config.dedup.enabled),

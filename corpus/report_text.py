@@ -199,6 +199,8 @@ SIGNALS_ZH: dict[str, str] = {
     "s_adult_per_1000": "每 1,000 字符里色情词的种数",
     "s_boilerplate_share": "随套话行一起删去的字符占比",
     "s_language_score": "语言判断的把握",
+    "s_quality": "quality.model 的分类器认为与好文本相像的程度，0 到 1",
+    "s_perplexity": "quality.perplexity 的 n 元模型给出的每字困惑度",
 }
 LABELS_EN: dict[str, str] = {
     "title": "Cleaning report", "contents": "Contents",

@@ -1,8 +1,9 @@
 """Signals to a decision: every rule that a document breaks, as data from the yaml, never only the first.
 
 In: a document's signals and language. Out: reasons `rules.<signal>` in the order of the config. A rule with a language
-holds for that language alone; one without holds for all. Bounds are rounded to 32 bits, as signals are, so that a value
-on its bound is kept and stored signals give the same decision again. About 5 µs a document.
+holds for that language alone; one without holds for all; a signal of a fitted model that is missing breaks none. Bounds
+are rounded to 32 bits, as signals are, so that a value on its bound is kept and stored signals give the same decision
+again. About 5 µs a document.
 """
 
 import struct
@@ -11,7 +12,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from corpus.signals import ALL_SIGNALS
+from corpus.signals import ALL_SIGNALS, MODEL_SIGNALS
 from runkit.config import Config
 
 
@@ -70,6 +71,9 @@ class Rules:
                 for rule in self._rules
                 if rule.language in (None, language)
             ]
-        return [
-            reason for column, reason, low, high in self._by_language[language] if not low <= signals[column] <= high
-        ]
+        found = []
+        for column, reason, low, high in self._by_language[language]:
+            value = signals.get(column) if column in MODEL_SIGNALS else signals[column]
+            if value is not None and not low <= value <= high:
+                found.append(reason)
+        return found

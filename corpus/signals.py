@@ -1,7 +1,7 @@
 """The names of all signals and steps: what is measured on every document, what a rule may bound, where a page may go.
 
 Shares are of visible (non-space) characters unless named otherwise. The first 40 are the kernel's columns, in its
-order; the last are measured by the steps themselves.
+order; the others are measured by the steps themselves.
 """
 
 SIGNALS: dict[str, str] = {
@@ -52,7 +52,12 @@ STEP_SIGNALS: dict[str, str] = {
     "s_boilerplate_share": "characters that went with boilerplate lines",
     "s_language_score": "certainty of the language",
 }
-ALL_SIGNALS = {**SIGNALS, **STEP_SIGNALS}
+# Of models that somebody fitted: null without one, and in languages that it was not fitted on; a rule passes null.
+MODEL_SIGNALS: dict[str, str] = {
+    "s_quality": "how much like good texts, 0 to 1, by the classifier of quality.model",
+    "s_perplexity": "perplexity of a character under the n-gram model of quality.perplexity",
+}
+ALL_SIGNALS = {**SIGNALS, **STEP_SIGNALS, **MODEL_SIGNALS}
 
 # The order in which a page's reasons take it out of the funnel, by the part of the reason before its first dot.
 FUNNEL = ("decode", "url", "extract", "normalize", "language", "rules", "personal", "dedup")

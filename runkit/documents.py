@@ -34,7 +34,9 @@ _RAW: Final = MappingProxyType(
         "mediawiki": "a MediaWiki dump: run `corpus clean` on it first",
     }
 )
-_RUNS: Final = frozenset({"corpus clean", "corpus tune", "corpus dedup", "corpus decontaminate"})  # that write `documents/`
+_RUNS: Final = frozenset(
+    {"corpus clean", "corpus tune", "corpus dedup", "corpus decontaminate", "corpus quality score"}
+)  # that write `documents/`
 _COLUMNS: Final = frozenset({"id", "url", "source", "language", "date", "timestamp", "meta"})
 _DOCUMENTS: Final = "documents"
 

@@ -330,8 +330,8 @@ def test_a_draw_reads_little_and_the_same(tmp_path: Path, monkeypatch: pytest.Mo
     parts[31].append(page(99_999, "url.word"))
     made = make(tmp_path / "run", parts)
     read: list[str] = []
-    original = samples._read
-    monkeypatch.setattr(samples, "_read", lambda file, *rest: read.append(file.name) or original(file, *rest))
+    original = samples.read_rows
+    monkeypatch.setattr(samples, "read_rows", lambda file, *rest: read.append(file.name) or original(file, *rest))
     rules = made.run.manifest["config"]["rules"]
     common = {"rules.chars": 800, "dedup.exact": 400}
     drawn = samples.draw(made.run.path, rules, "rejected", common)
