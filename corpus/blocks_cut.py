@@ -176,10 +176,8 @@ def _open(state, source, text, tags, tables, stack, names, elements, hints, path
         row[DEPTH] = elements[current, DEPTH] + 1 if index else 0
         row[FIRST] = state[_BLOCKS]
         hints[index] = hint | tag_bits[tag]
-        above = paths[current, 0] if index else _SEED
-        paths[index, 0] = _step(above, tag)
-        above = paths[current, 1] if index else _SEED
-        paths[index, 1] = _step(_step(above, tag), look)
+        paths[index, 0] = _step(paths[current, 0] if index else _SEED, tag)
+        paths[index, 1] = _step(_step(paths[current, 1] if index else _SEED, tag), look)
         state[_ELEMENTS] += 1
         current = index
     elif not state[_SKIP]:

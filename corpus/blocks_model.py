@@ -5,6 +5,7 @@ divisions and comparisons in a fixed order, so every machine gets the same bits.
 """
 
 import functools
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from corpus.blocks_features import fill
 from corpus.blocks_trees import score_trees
 from corpus.blocks_words import score_words
 from corpus.charclass import DATA, tables
+from runkit.files import write_bytes
 
 WEIGHTS = DATA / "extract.npz"
 # Half of the reference texts begin with the headline and half behind it, so a score near 0 is all that can be learnt.
@@ -79,7 +81,9 @@ class Model:
             for field in ("roots", "feature", "threshold", "left", "right"):
                 arrays[f"{name}_{field}"] = getattr(trees, field)
             arrays[f"{name}_bias"] = np.array([trees.bias])
-        np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+        packed = io.BytesIO()
+        np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]
+        write_bytes(path, packed.getvalue())
 
 
 def load_model(path: Path) -> Model:

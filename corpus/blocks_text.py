@@ -73,8 +73,7 @@ def _is_close(code):
 def _count(text, start, stop, classes, flags, fold, stop_words, row):
     """All counts of one block but those against the title; returns the hash of its visible characters."""
     whole = word = _SEED
-    width = 0
-    before = before2 = 0
+    width = before = before2 = 0
     ended = False
     at = start
     while at < stop:

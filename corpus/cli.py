@@ -14,6 +14,14 @@ from runkit import console, options
 # Each file of commands registers them as it is imported; this is their order in `corpus --help`, behind those below.
 MORE: tuple[str, ...] = ("cli_mix", "cli_dedup", "cli_tune", "cli_stats", "cli_quality")
 
+Executor = Annotated[
+    str, typer.Option("--executor", help="local, slurm or ray: -s slurm.* and ray.* say how; the output is the same.")
+]
+Upload = Annotated[
+    str | None,
+    typer.Option("--upload", metavar="URL", help="Copy the run there too, shard by shard: s3://bucket/folder."),
+]
+
 
 @app.command()
 def clean(
@@ -29,14 +37,8 @@ def clean(
     config: options.ConfigFile = None,
     settings: options.Set = None,
     workers: options.Workers = console.default_workers(),
-    executor: Annotated[
-        str,
-        typer.Option("--executor", help="local, slurm or ray: -s slurm.* and ray.* say how; the output is the same."),
-    ] = "local",
-    upload: Annotated[
-        str | None,
-        typer.Option("--upload", metavar="URL", help="Copy the run there too, shard by shard: s3://bucket/folder."),
-    ] = None,
+    executor: Executor = "local",
+    upload: Upload = None,
     limit: options.Limit = None,
     sample: options.Sample = None,
     seed: options.Seed = 0,

@@ -56,11 +56,9 @@ def find_pieces(codes, offsets, classes, shield, least_line, least_paragraph):
     for d in range(len(offsets) - 1):
         begin, end = offsets[d], offsets[d + 1]
         by_line = not _blank_between(codes, classes, begin, end)
-        visible = whole = ends = 0
+        visible = whole = ends = width = 0
         start = begin  # of the line
-        width = 0
-        value = _SEED
-        last = np.uint32(0)
+        value, last = _SEED, np.uint32(0)
         first_of_block, end_of_block, block_width, block_value = begin, begin, 0, _SEED
         block_open = block_shielded = False
         for i in range(begin, end + 1):
@@ -85,8 +83,7 @@ def find_pieces(codes, offsets, classes, shield, least_line, least_paragraph):
                     block_open, block_shielded = True, False
                     first_of_block, block_width, block_value = start, 0, _SEED
                 block_shielded = block_shielded or shielded
-                end_of_block = i
-                block_width += width
+                end_of_block, block_width = i, block_width + width
                 block_value = (block_value ^ value) * _PRIME
                 block_value ^= block_value >> np.uint64(29)
             if block_open and (by_line or width == 0 or i == end):

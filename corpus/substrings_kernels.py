@@ -69,23 +69,19 @@ def scan(codes, offsets, length, table, number, passes, first_document, hashes, 
     k = max(1, length // 2)
     w = length - k + 1
     power_k, power = _power(k), _power(length)
-    ring_hash = np.empty(w + 1, np.uint64)
-    ring_place = np.empty(w + 1, np.int64)
-    ring = w + 1
-    found = 0
-    wanted, parts = np.uint64(number), np.uint64(passes)
-    collecting = len(table) > 0
+    ring_hash, ring_place = np.empty(w + 1, np.uint64), np.empty(w + 1, np.int64)
+    ring, found = w + 1, 0
+    wanted, parts, collecting = np.uint64(number), np.uint64(passes), len(table) > 0
     for d in range(len(offsets) - 1):
-        run = 0  # characters since the last wall
-        head = tail = 0  # of the ring: candidates for the least k-mer, ascending
+        # Characters since the last wall; the ring of candidates for the least k-mer, ascending.
+        run = head = tail = 0
         short, whole = np.uint64(0), np.uint64(0)
         anchor = np.int64(-1)
         alive = False
         for i in range(offsets[d], offsets[d + 1]):
             code = codes[i]
             if code == 0:
-                run = 0
-                head = tail = 0
+                run = head = tail = 0
                 short = whole = np.uint64(0)
                 anchor = -1
                 continue

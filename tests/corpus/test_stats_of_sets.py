@@ -1,4 +1,4 @@
-"""`corpus stats`: every figure against one counted by hand, for any number of workers; estimates within their bounds."""
+"""`corpus stats`: every figure against one counted by hand, for any number of workers; estimates within bounds."""
 
 import json
 import random
