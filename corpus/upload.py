@@ -14,6 +14,7 @@ from runkit.errors import EnvironmentFault, InputError, UsageError, UserError
 from runkit.rundir import Mark, RunDir
 
 AT_ONCE = 1000  # marks that are asked for together
+_BUCKETS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "obs", "cos"}
 MANIFEST, SUMMARY = "manifest.json", "summary.json"
 
 
@@ -28,6 +29,8 @@ class Upload:
             self.fs, self.root = fsspec.core.url_to_fs(self.url)
         except (ImportError, ValueError) as error:
             raise UsageError(f"--upload {url} cannot be used: {error}; for S3 pip install 'wenhai[s3]'.") from None
+        # There a folder is but a name, and to make the first one would make the bucket of a misspelt address.
+        self._has_buckets = not _BUCKETS.isdisjoint([self.fs.protocol, *self.fs.protocol])
 
     def claim(self, run: RunDir) -> None:
         """Bind the folder to this run before any work is done; InputError: it holds something else."""
@@ -98,7 +101,8 @@ class Upload:
 
     def _send(self, run: RunDir, name: str) -> None:
         file, place = run.file(name), self._at(name)
-        self.fs.makedirs(place.rpartition("/")[0], exist_ok=True)
+        if not self._has_buckets:
+            self.fs.makedirs(place.rpartition("/")[0], exist_ok=True)
         self.fs.put_file(str(file), place)
         self.fs.invalidate_cache(place.rpartition("/")[0])
         if int(self.fs.info(place)["size"]) != file.stat().st_size:

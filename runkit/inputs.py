@@ -23,7 +23,7 @@ from typing import Final
 from runkit.cuts import Cut, cut_file, fingerprint
 from runkit.errors import InputError, UsageError
 from runkit.formats import FormatError, detect
-from runkit.source import Source, is_web, shown
+from runkit.source import Source, is_web, shown, store_errors
 
 SHARD_BYTES: Final = 8_000_000
 _NAMED: Final = re.compile(r"([^=/\\:?*\[\]]+)=(.+)", re.DOTALL)
@@ -204,7 +204,11 @@ def _expand(argument: str) -> Iterator[Found]:
     if path.startswith("file://"):
         path = path.removeprefix("file://")
     if "://" in path:
-        yield from _expand_url(path, label)
+        try:
+            with store_errors():
+                yield from list(_expand_url(path, label))
+        except OSError as error:
+            raise InputError(f"{shown(path)} cannot be read: {error.strerror or error}.") from error
     elif Path(path).is_dir():
         yield from _walk(path, label)
     elif os.path.lexists(path):
@@ -253,7 +257,7 @@ def _expand_url(url: str, label: str | None) -> Iterator[Found]:
     web = is_web(url)
     if not web and fs.isdir(path):
         base = PurePosixPath(path).parent
-        for found in sorted(fs.find(path)):
+        for found in sorted(fs.find(path), key=_as_walked):
             relative = PurePosixPath(found).relative_to(base)
             if not any(part.startswith(".") for part in relative.parts[1:]):
                 yield Found(fs.unstrip_protocol(found), str(relative), label, False)
@@ -269,6 +273,12 @@ def _expand_url(url: str, label: str | None) -> Iterator[Found]:
         yield Found(url, PurePosixPath(url.split("?", 1)[0]).name or url, label, True)
     else:
         raise UsageError(f"{url} does not exist; check the address.")
+
+
+def _as_walked(path: str) -> list[tuple[bool, str]]:
+    """Sorts as `_walk` goes: of each folder the files, then its folders; so a store gives the same run as a disk."""
+    *folders, name = path.split("/")
+    return [*((True, folder) for folder in folders), (False, name)]
 
 
 def _unique_names(found: list[Found]) -> list[Found]:

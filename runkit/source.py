@@ -8,12 +8,17 @@ server that cannot send ranges of a file is asked for all of it, into a temporar
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self, cast
 
+from runkit.errors import UserError
+
 BUFFER_BYTES: Final = 1 << 20
 WEB_SILENCE_S: Final = 60  # a server that sends nothing for so long is given up
+STORE_BLOCK_BYTES: Final = 4 << 20  # of one request to S3 and the like
 FEED_BYTES: Final = 1 << 16  # zlib copies what it has not used, so it is fed little at a time
 
 
@@ -61,6 +66,17 @@ def _copy(answer: BinaryIO) -> BinaryIO:
     return cast(BinaryIO, copy)
 
 
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """OSError for what the client of an object store raises: each has a family of errors of its own."""
+    try:
+        yield
+    except (UserError, OSError, ImportError, ValueError, MemoryError):
+        raise
+    except Exception as error:
+        raise OSError(" ".join(str(error).split()) or type(error).__name__) from error
+
+
 class Source:
     """One open file. Local paths are opened directly, URLs through fsspec, which takes 0.15 s to import."""
 
@@ -72,7 +88,10 @@ class Source:
         elif "://" in path:
             import fsspec  # type: ignore[import-untyped,unused-ignore]
 
-            self.file = cast(BinaryIO, fsspec.open(path, "rb").open())
+            with store_errors():
+                fs, inner = fsspec.core.url_to_fs(path)
+                # A look at one place costs a block, and S3's is 50 MB by default.
+                self.file = cast(BinaryIO, fs.open(inner, "rb", block_size=STORE_BLOCK_BYTES))
         else:
             self.file = Path(path).open("rb", buffering=0)  # noqa: SIM115  (closed by __exit__)
         self.size: int = self.file.seek(0, 2)
@@ -97,8 +116,11 @@ class Source:
         return 0
 
     def _read(self, size: int) -> bytes:
-        if self.copied or not is_web(self.path):
+        if self.copied or "://" not in self.path:
             return self.file.read(size)
+        if not is_web(self.path):
+            with store_errors():
+                return self.file.read(size)
         import aiohttp
 
         try:
