@@ -52,8 +52,12 @@ class TextSet:
     left_out: Counter[str] = field(default_factory=Counter)
     by_host: bool = False
 
+    def key(self, text: Text) -> str:
+        """What stands on one side as a whole."""
+        return text.host if self.by_host and text.host else text.id
+
     def is_held_out(self, text: Text, share: float) -> bool:
-        return held_out(text.host if self.by_host and text.host else text.id, share)
+        return held_out(self.key(text), share)
 
 
 def plan_set(inputs: Sequence[str], bad: bool) -> Plan:
