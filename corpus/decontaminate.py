@@ -24,9 +24,9 @@ from corpus.decontaminate_items import Grams, Item, fold_tables, make_grams, rea
 from corpus.decontaminate_match import Match, find_hits, judge, matches_of
 from corpus.decontaminate_report import write_report
 from corpus.decontaminate_summary import summarise, tell
-from corpus.dedup_parts import Unit, measured_anew, read_parts, to_frame
+from corpus.dedup_parts import Unit, as_reasons, count_states, measured_anew, read_parts, to_frame
 from corpus.finish import add
-from corpus.store import SCHEMA, write_array, write_parquet
+from corpus.store import write_array, write_parquet
 from runkit.console import emit_json, progress, say
 from runkit.documents import plan_documents
 from runkit.errors import TooManyFailures
@@ -239,7 +239,7 @@ class _Part:
         texts: list[str] = frame["text"].to_list()
         sizes = [len(text) for text in texts]
         self.meta: list[str] = frame["meta"].to_list()
-        self.reasons: list[list[str]] = [[] for _ in texts]
+        self.reasons: list[str | None] = [None] * len(texts)
         self.counts = _empty()
         self.found: list[tuple[Any, ...]] = []
         changed: list[int] = []
@@ -248,17 +248,23 @@ class _Part:
             verdict = judge(texts[row], matches, job.config)
             self._note(frame, row, texts[row], matches, verdict.reason)
             if verdict.reason:
-                self.reasons[row].append(verdict.reason)
+                self.reasons[row] = verdict.reason
             else:
                 texts[row] = verdict.text
                 changed.append(row)
         frame = measured_anew(frame.with_columns(pl.Series("text", texts, dtype=pl.String)), changed).with_columns(
-            pl.Series("meta", self.meta, dtype=pl.String), pl.Series("reasons", self.reasons, dtype=SCHEMA["reasons"])
+            pl.Series("meta", self.meta, dtype=pl.String), as_reasons(self.reasons)
         )
-        self._count(frame, sizes, texts, set(changed))
         is_kept = pl.col("reasons").list.len() == 0
         self.kept, self.rejected = frame.filter(is_kept).drop("reasons"), frame.filter(~is_kept)
         self.matches = pl.DataFrame(self.found, schema=MATCH_SCHEMA, orient="row")
+        self.counts |= count_states(self.kept, self.rejected)
+        lost = sum(sizes[row] - len(texts[row]) for row in changed)
+        self.counts["documents"] |= {"read": len(texts), "cut": len(changed)}
+        self.counts["characters"] |= {"read": sum(sizes), "cut": lost}
+        self.counts["matches"] = len(self.found)
+        self.counts["reasons"].update(reason for reason in self.reasons if reason)
+        self.counts["cut_sources"].update(frame["source"][row] for row in changed)
 
     def _note(self, frame: pl.DataFrame, row: int, text: str, matches: Sequence[Match], reason: str) -> None:
         names = [self.job.items[item].name for item in sorted({match.item for match in matches})]
@@ -269,19 +275,6 @@ class _Part:
             shown = text[match.start : match.stop][:MOST_CHARACTERS]
             place = (row, id_, match.start, match.stop, match.item, match.grams)
             self.found.append((*place, reason or "cut", source, shown))
-
-    def _count(self, frame: pl.DataFrame, sizes: Sequence[int], texts: Sequence[str], changed: set[int]) -> None:
-        counts = self.counts
-        counts["matches"] = len(self.found)
-        for row, reasons in enumerate(self.reasons):
-            state = "rejected" if reasons else "kept"
-            counts["documents"].update({"read": 1, state: 1, "cut": int(row in changed)})
-            left = sizes[row] if reasons else len(texts[row])
-            counts["characters"].update({"read": sizes[row], state: left, "cut": sizes[row] - left})
-            counts["reasons"].update(reasons)
-            counts["sources"][state][frame["source"][row]] += 1
-            counts["languages"][state][frame["language"][row] or "und"] += 1
-            counts["cut_sources"].update([frame["source"][row]] if row in changed else [])
 
 
 def _by_row(hits: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:

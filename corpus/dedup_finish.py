@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from corpus.dedup_config import DeepDedupConfig
 from corpus.dedup_decide import COPIES, KINDS, Part
-from corpus.dedup_parts import load_offsets, map_codes, measured_anew
+from corpus.dedup_parts import as_reasons, count_states, load_offsets, map_codes, measured_anew
 from corpus.finish import add
 from corpus.paragraphs import cut_texts
 from corpus.paragraphs_kernels import coloured_spans, count_colours, paint
-from corpus.store import SCHEMA, write_parquet
+from corpus.store import write_parquet
 from runkit.rundir import Mark, RunDir
 
 
@@ -67,30 +67,30 @@ class _Part:
         self.frame = pl.read_parquet(run.file(f"work/{part.name}.parquet"))
         self.offsets = load_offsets(run, part.name)
         self.sizes = np.diff(self.offsets)
-        self.texts: list[str] = self.frame["text"].to_list()
-        self.reasons: list[list[str]] = [[] for _ in self.texts]
-        self.more: list[dict[str, Any]] = [{} for _ in self.texts]
+        self.reasons: list[str | None] = [None] * len(self.sizes)
+        self.more: dict[int, dict[str, Any]] = {}  # for `meta`, by row
+        self.changed: dict[int, str] = {}  # what is left of texts that were cut, by row
         self.counts = _empty()
         self._take_copies(copies)
         self.cuts = pl.read_parquet(run.file(f"cuts/{part.name}.parquet"))
-        self.lost = np.zeros((len(self.texts), 1 + len(KINDS)), np.int64)
-        self.changed: list[int] = []
+        self.lost = np.zeros((len(self.sizes), 1 + len(KINDS)), np.int64)
         if len(self.cuts):
             self._take_cuts(map_codes(run, part.name))
         self._write()
 
     def _take_copies(self, copies: pl.DataFrame) -> None:
-        for copy in copies.iter_rows(named=True):
-            row = copy["row"]
-            self.reasons[row].append(copy["reason"])
-            self.more[row] = {"duplicate_of": copy["duplicate_of"], "similarity": round(copy["similarity"], 3)}
-            pair = self.counts["pairs"].setdefault(copy["source"], Counter())
-            pair[copy["duplicate_source"]] += 1
+        columns = copies.select("row", "reason", "duplicate_of", "similarity")
+        for row, reason, kept, similarity in columns.iter_rows():
+            self.reasons[row] = reason
+            self.more[row] = {"duplicate_of": kept, "similarity": round(similarity, 3)}
+        pairs = Counter(copies.select("source", "duplicate_source").iter_rows())
+        for (source, kept_source), count in pairs.items():
+            self.counts["pairs"].setdefault(source, Counter())[kept_source] = count
 
     def _take_cuts(self, codes: NDArray[np.uint32]) -> None:
         drops = self.config.substrings.action == "drop"
         mask = np.zeros(len(codes), np.uint8)
-        extra = np.zeros(len(self.texts), np.int64)
+        extra = np.zeros(len(self.sizes), np.int64)
         row = self.cuts["row"].to_numpy()
         start = self.offsets[row] + self.cuts["start"].to_numpy()
         stop = self.offsets[row] + self.cuts["stop"].to_numpy()
@@ -109,52 +109,51 @@ class _Part:
                 self._judge(place, texts[place])
         for place in np.flatnonzero(extra > self.config.substrings.drop_share * self.sizes).tolist():
             if not self.reasons[place]:
-                self.reasons[place].append("cut.repeated")
+                self.reasons[place] = "cut.repeated"
 
     def _judge(self, place: int, text: str) -> None:
         """Whether what is left of a document may stay."""
         rest = self.config.rest
         if len("".join(text.split())) < rest.min_chars:
-            self.reasons[place].append("cut.short")
+            self.reasons[place] = "cut.short"
         elif self.sizes[place] - len(text) > rest.max_cut_share * self.sizes[place]:
-            self.reasons[place].append("cut.most")
+            self.reasons[place] = "cut.most"
         else:
             lost = {kind: int(n) for kind, n in zip(KINDS, self.lost[place][1:].tolist(), strict=True) if n}
             self.more[place] = {"cut_characters": lost}
-            self.texts[place] = text
-            self.changed.append(place)
+            self.changed[place] = text
 
     def _write(self) -> None:
-        self._count()
-        meta = self.frame["meta"].to_list()
-        for place, more in enumerate(self.more):
-            if more:
-                meta[place] = orjson.dumps({**orjson.loads(meta[place]), **more}, option=orjson.OPT_SORT_KEYS).decode()
-        frame = self.frame.with_columns(pl.Series("text", self.texts, dtype=pl.String))
-        frame = measured_anew(frame, sorted(self.changed)).with_columns(
-            pl.Series("meta", meta, dtype=pl.String), pl.Series("reasons", self.reasons, dtype=SCHEMA["reasons"])
-        )
+        frame = self.frame
+        if self.more:
+            meta = frame["meta"].to_list()
+            for place, more in self.more.items():
+                joined = {**orjson.loads(meta[place]), **more}
+                meta[place] = orjson.dumps(joined, option=orjson.OPT_SORT_KEYS).decode()
+            frame = frame.with_columns(pl.Series("meta", meta, dtype=pl.String))
+        if self.changed:
+            texts = frame["text"].to_list()
+            for place, text in self.changed.items():
+                texts[place] = text
+            frame = frame.with_columns(pl.Series("text", texts, dtype=pl.String))
+            frame = measured_anew(frame, sorted(self.changed))
+        frame = frame.with_columns(as_reasons(self.reasons))
         is_kept = pl.col("reasons").list.len() == 0
-        self.kept = frame.filter(is_kept).drop("reasons")
-        self.rejected = frame.filter(~is_kept)
+        self.kept, self.rejected = frame.filter(is_kept).drop("reasons"), frame.filter(~is_kept)
+        self._count()
 
     def _count(self) -> None:
         counts = self.counts
-        sources, languages = self.frame["source"].to_list(), self.frame["language"].to_list()
-        for place, reasons in enumerate(self.reasons):
-            state = "rejected" if reasons else "kept"
-            size, left = int(self.sizes[place]), len(self.texts[place])
-            counts["documents"].update({"read": 1, state: 1})
-            counts["characters"].update({"read": size, state: size if reasons else left})
-            counts["sources"][state][sources[place]] += 1
-            counts["languages"][state][languages[place] or "und"] += 1
-            for reason in reasons:
+        counts |= count_states(self.kept, self.rejected)
+        for reason, size in zip(self.reasons, self.sizes.tolist(), strict=True):
+            if reason:
                 counts["reasons"][reason] += 1
                 counts["reason_characters"][reason] += size
-        changed = np.zeros(len(self.texts), np.bool_)
-        changed[self.changed] = True
-        counts["documents"]["cut"] += len(self.changed)
-        counts["characters"]["cut"] += sum(int(self.sizes[p]) - len(self.texts[p]) for p in self.changed)
+        changed = np.zeros(len(self.sizes), np.bool_)
+        changed[list(self.changed)] = True
+        lost = sum(int(self.sizes[place]) - len(text) for place, text in self.changed.items())
+        counts["documents"] |= {"read": len(self.sizes), "cut": len(self.changed)}
+        counts["characters"] |= {"read": int(self.sizes.sum()), "cut": lost}
         pieces = self.cuts.filter(pl.Series(changed[self.cuts["row"].to_numpy()], dtype=pl.Boolean))
         found = dict(pieces["kind"].value_counts().iter_rows()) if len(pieces) else {}
         for column, kind in enumerate(KINDS, 1):

@@ -154,6 +154,24 @@ def _signal(values: Sequence[object], name: str) -> pl.Series:
     )
 
 
+def as_reasons(reasons: Sequence[str | None]) -> pl.Series:
+    """The column `reasons` of documents that have one at most. A list of lists would take polars 20 µs each."""
+    one = pl.Series("reasons", reasons, dtype=pl.String)
+    lists = pl.when(one.is_null()).then(pl.lit([], SCHEMA["reasons"])).otherwise(pl.concat_list(one))
+    return pl.select(lists.alias("reasons")).to_series()
+
+
+def count_states(kept: pl.DataFrame, rejected: pl.DataFrame) -> dict[str, Any]:
+    """Documents, characters, sources and languages of both."""
+    states = {"kept": kept, "rejected": rejected}
+    return {
+        "documents": {state: len(frame) for state, frame in states.items()},
+        "characters": {state: int(frame["text"].str.len_chars().sum()) for state, frame in states.items()},
+        "sources": {state: Counter(frame["source"].to_list()) for state, frame in states.items()},
+        "languages": {state: Counter(frame["language"].fill_null("und").to_list()) for state, frame in states.items()},
+    }
+
+
 def measured_anew(frame: pl.DataFrame, places: list[int]) -> pl.DataFrame:
     """The table with the signals of the texts at these rows measured anew, where the document brought any."""
     had = frame["s_chars"].is_not_null().to_list()
