@@ -6,7 +6,7 @@ DEMO := runs/out/demo
 SMALL := --config configs/model-5m.yaml -s model.vocab=2000 -s model.seq_len=512 -s data.seq_len=256 \
 	-s data.held_out=0.1 -s batch_rows=4 -s steps=80 -s optim.warmup=10 -s eval_every=20 -s checkpoint_every=40
 
-.PHONY: setup demo test lint faults bench clean-demo
+.PHONY: setup demo test lint faults bench clean-demo test-ray test-slurm test-s3
 
 setup: .venv/installed
 
@@ -44,6 +44,21 @@ lint: setup
 
 test: lint
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+# Many machines and S3, each on this one: a Ray cluster of two raylets, Slurm's daemons (as root, with Debian's
+# slurm-wlm and munge), moto's S3 server. What they need beside `setup` is installed when it is not there.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+test-ray: setup
+	$(BIN)/python -c 'import ray' 2>/dev/null || $(INSTALL) --editable '.[ray]'
+	WENHAI_RAY=1 $(BIN)/python -m pytest -rs tests/corpus/test_executor_ray.py
+
+test-slurm: setup
+	WENHAI_SLURM=1 $(BIN)/python -m pytest -rs tests/corpus/test_executor_slurm.py
+
+test-s3: setup
+	$(BIN)/python -c 'import s3fs, moto.server' 2>/dev/null || $(INSTALL) --editable '.[s3]' 'moto[server]>=5'
+	$(BIN)/python -m pytest -rs tests/corpus/test_s3.py
 
 # The full counts of docs/faults.md: about an hour on two cores.
 faults: setup

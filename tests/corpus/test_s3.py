@@ -90,7 +90,7 @@ def found_here(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def of_documents(files: dict[str, str]) -> dict[str, str]:
-    """What does not tell where inputs lie, or the line of a fault: a file in a store is not read for its lines' sake."""
+    """What does not tell where inputs lie, or the line of a fault: a store's file is not read for its lines' sake."""
     return {name: digest for name, digest in files.items() if name.endswith(".parquet")}
 
 
