@@ -91,7 +91,7 @@ def read_shards(
 
 def decide(job: Job, shards: Sequence[int]) -> None:
     """Find the copies among all pages of `work/` and record the decision: the mark `copies`."""
-    # It takes what memory and time it takes, which grow with the run: about 270 bytes and 15 µs a document.
+    # It takes what memory and time it takes, which grow with the run.
     limits = WorkerConfig(record_timeout_s=1e12, memory_mb=2**40)
     ShardExecutor([_Decide(job.run, job.config, shards)], 1, limits).run_shards([0], _nothing, _nothing)
 
