@@ -4,7 +4,7 @@
 
 A round is one run with one worker and one with several, in an order that changes from round to round; the figure is
 the median of the rounds' ratios of wall-clock time, with its quartiles. `--times` lays the dump's gzip members so often
-one behind the other: the start (imports and kernels, 2 to 3 s for any number of workers) is then a small part, and so is
+one behind the other: the start (imports and kernels, 2 to 3 s for any number of workers) is then a small part, as is
 the last shard, at which one worker works alone. Every run must leave the same bytes. The load before each run is told:
 above 0.3 the ratio says little.
 """
