@@ -34,7 +34,6 @@ from corpus.quality_config import QualityConfig  # noqa: E402
 from corpus.quality_measures import auc  # noqa: E402
 from corpus.quality_sets import parted, plan_set, read_set  # noqa: E402
 
-
 KINDS = {f"{group}: {kind}": make for group, makers in DAMAGE.items() for kind, make in makers.items()}
 
 
