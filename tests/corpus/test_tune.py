@@ -1,6 +1,7 @@
 """`corpus tune`: the counts agree with a run that has these thresholds, and --apply writes the same documents."""
 
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 from run_maker import make, page
 
+from corpus import tune_cache
 from corpus.cli import app
 from corpus.rules import Rule, Rules
 from corpus.tune_signals import Change, measure
@@ -153,6 +155,55 @@ def test_without_other_thresholds_the_rules_are_listed(tmp_path: Path, capsys: p
         **{"key": "rules.0", "rule": "chars", "language": "zh", "bounds": "≥ 120"},
         **{"documents": 1, "alone": 0},
     }
+
+
+def test_gathered_signals_say_what_the_parts_say(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(6)
+    parts = []
+    for part in range(20):
+        pages = []
+        for number in range(30):
+            chars = float(rng.randrange(20, 900))
+            reasons = ["rules.chars"] if chars < 120 else ["dedup.near"] if number % 9 == 0 else []
+            pages.append(page(100 * part + number, *reasons, s_chars=chars, source=f"s{part % 3}"))
+        parts.append(pages)
+    made = make(tmp_path / "run", parts)
+    kept = [one.id for pages in parts for one in pages if not one.reasons]
+    pl.DataFrame({"duplicate_of": [kept[0], kept[0], kept[5]]}).write_parquet(made.run.file("copies.parquet"))
+
+    def told(*more: str) -> dict[str, Any]:
+        words = ["tune", str(made.run.path), "-s", "rules.chars.min=300", "--json", "-q", *more]
+        assert run_app(app, words) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert isinstance(found, dict)
+        return found
+
+    monkeypatch.setattr(tune_cache, "FEWEST_PARTS", 99)
+    plain = told()
+    assert not (made.run.path / ".signals").exists()
+    monkeypatch.setattr(tune_cache, "FEWEST_PARTS", 2)
+    assert told() == plain and plain["copies_of_lost"] == sum(
+        count for id_, count in ((kept[0], 2), (kept[5], 1)) if dict(lost_ids(parts))[id_]
+    )
+    files = sorted((made.run.path / ".signals").iterdir())
+    assert len(files) == 2
+    monkeypatch.setattr(tune_cache, "_read", None)  # not read again
+    assert told() == plain
+    monkeypatch.undo()
+    monkeypatch.setattr(tune_cache, "FEWEST_PARTS", 2)
+    # A part that was written again is gathered again, and the old file goes.
+    part = made.run.file("documents/00003-000.parquet")
+    pl.read_parquet(part).with_columns(s_chars=pl.lit(1.0, pl.Float32)).write_parquet(part)
+    again = told()
+    assert again["lost"]["documents"] > plain["lost"]["documents"]
+    assert len(sorted((made.run.path / ".signals").iterdir())) == 2
+
+
+def lost_ids(parts: list[list[Any]]) -> list[tuple[str, bool]]:
+    """Which documents are lost at 300 characters."""
+    return [(one.id, not one.reasons and one.signals["s_chars"] < 300) for pages in parts for one in pages]
 
 
 @pytest.mark.parametrize(
