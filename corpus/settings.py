@@ -6,6 +6,8 @@ The text comes from the config classes themselves, so it cannot differ from what
 from corpus.config import CleanConfig, load
 from corpus.decontaminate_config import DecontaminateConfig
 from corpus.dedup_config import DeepDedupConfig
+from corpus.quality_config import PerplexityConfig, QualityConfig
+from corpus.stats_config import StatsConfig
 from runkit.config import describe
 from runkit.console import emit_json
 from runkit.settings import print_settings
@@ -15,7 +17,13 @@ def show_settings(as_json: bool) -> None:
     """To stdout, for people or as one JSON object."""
     settings = describe(CleanConfig)
     rules = load(None, []).rules
-    others = {"dedup": describe(DeepDedupConfig), "decontaminate": describe(DecontaminateConfig)}
+    others = {
+        "dedup": describe(DeepDedupConfig),
+        "decontaminate": describe(DecontaminateConfig),
+        "stats": describe(StatsConfig),
+        "quality fit": describe(QualityConfig),
+        "quality fit-perplexity": describe(PerplexityConfig),
+    }
     if as_json:
         listed = {"settings": settings, **others}
         made = {name: [setting._asdict() for setting in of_command] for name, of_command in listed.items()}

@@ -83,4 +83,4 @@ def _copies(path: Path) -> pl.DataFrame:
         found = pl.read_parquet(path / "copies.parquet", columns=["duplicate_of"])
     except (pl.exceptions.PolarsError, OSError):  # written by another version; the figure is a hint
         return pl.DataFrame(schema={"id": pl.String, "copies": pl.UInt32})
-    return found.group_by("duplicate_of").agg(pl.len().alias("copies")).rename({"duplicate_of": "id"})
+    return found.group_by(pl.col("duplicate_of").alias("id")).agg(pl.len().alias("copies"))
