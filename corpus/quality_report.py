@@ -222,7 +222,8 @@ class _Perplexity(_Report):
         lines = [r.Line(bound, number(float(f"{bound:.4g}"))) for bound in self.summary["terciles"]]
         drawing = r.histogram(perplexity_edges(), above, below, lines, logarithmic=True, label=self.t("distribution"))
         figure = r.element("figure", r.element("figcaption", self.t("perplexity")), drawing)
-        return r.section(self.t("distribution"), figure, name="distribution", note=self.t("distribution_note"))
+        shown = r.element("div", figure, class_="grid")
+        return r.section(self.t("distribution"), shown, name="distribution", note=self.t("distribution_note"))
 
     def texts(self) -> Html:
         groups = {
@@ -252,7 +253,8 @@ class _Score(_Report):
         edges = perplexity_edges() if name == "perplexity" else [place / whole for place in range(whole + 1)]
         drawing = r.histogram(edges, counts, [0] * whole, logarithmic=name == "perplexity", label=self.t(name))
         figure = r.element("figure", r.element("figcaption", self.t(name)), drawing)
-        return r.section(self.t(name), figure, name=name, note=self.t("score_distribution_note"))
+        shown = r.element("div", figure, class_="grid")
+        return r.section(self.t(name), shown, name=name, note=self.t("score_distribution_note"))
 
     def buckets(self) -> Html:
         columns = [Column(self.t("bucket")), *(Column(self.t(k), numeric=True) for k in ("documents", "share"))]
