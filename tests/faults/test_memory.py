@@ -40,7 +40,8 @@ def write(name, count):
         folder / f"work/{name}.index.npz", row=np.arange(count),
         id=np.array([f"{name}{n:015}" for n in range(count)], "S24"),
         url=rng.integers(1, 2**63, count, dtype=np.uint64), quality=rng.random(count, dtype=np.float32),
-        exact=rng.integers(0, 2**63, (count, 2), dtype=np.uint64), bands=bands,
+        exact=rng.integers(0, 2**63, (count, 2), dtype=np.uint64),
+        **{f"band{number:02}": bands[:, number].copy() for number in range(bands.shape[1])},
         offsets=np.arange(count + 1) * SHINGLES)
     np.save(folder / f"work/{name}.shingles.npy", shingles.ravel())
 
