@@ -152,18 +152,17 @@ class _Finish(Unit):
 
     def unit(self, shard: int) -> None:
         run = self.run_dir
-        if run.done(mark_name(FINISH, shard)) is not None:  # its worker was killed at the very end
-            return
-        mark = _work_mark(run, shard)
-        copies = pl.scan_parquet(run.file(COPIES)).filter(pl.col("shard") == shard).collect()
-        done = finish_shard(run, shard, mark, copies)
+        # Done already: its worker was killed at the very end, or its pages were read again to mend something else.
+        done = run.done(mark_name(FINISH, shard))
+        if done is None:
+            copies = pl.scan_parquet(run.file(COPIES)).filter(pl.col("shard") == shard).collect()
+            done = finish_shard(run, shard, _work_mark(run, shard), copies)
         if self.url is not None:
             self._upload = self._upload or Upload(self.url)  # in the worker: its connections survive no fork
             self._upload.shard(run, done)
         run.forget(mark_name(READ, shard))
-        for name in mark.outputs:
-            if name.startswith("work/"):
-                run.file(name).unlink(missing_ok=True)
+        for file in run.file("work").glob(f"{shard:05d}-*"):
+            file.unlink(missing_ok=True)
 
 
 def _parts(run: RunDir, shard: int) -> int:
