@@ -48,9 +48,11 @@ class Bigrams:
                 lines = io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(raw), "utf-8")
                 texts += [json.loads(line)["text"] for line in lines]
         codes = np.frombuffer("\n".join(texts).encode("utf-32-le", "replace"), np.uint32)
-        order = np.argsort(codes[:-1], kind="stable")
-        self.followers = codes[order + 1]
-        self.count = np.bincount(codes[:-1], minlength=0x110000)
+        before, behind = codes[:-1], codes[1:]
+        other = before != behind  # a ruler of one sign is drawn in many texts
+        before, behind = before[other], behind[other]
+        self.followers = behind[np.argsort(before, kind="stable")]
+        self.count = np.bincount(before, minlength=0x110000)
         self.first = np.concatenate([[0], np.cumsum(self.count)[:-1]])
         self.starts = self.followers[self.first[10] : self.first[10] + self.count[10]]  # what begins lines
 

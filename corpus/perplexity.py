@@ -4,8 +4,8 @@ In: clean text to fit, any text to judge. Out: the perplexity of a character, e 
 modified Kneser-Ney (Chen and Goodman 1999) with counts of counts for its discounts; n-grams of three and more
 characters that came too rarely are left out and their share given to the shorter ones, so that at most `most_ngrams`
 remain and p still sums to one. CCNet (Wenzek and others 2020) cuts a crawl by perplexity into head, middle and tail
-thirds; so do we, at the thirds of texts that were set aside or of another set. Price: 0.5 ms for 2,000 characters, as the
-table is larger than a processor's cache; fitting 20 M characters takes 1.5 GB and 40 s.
+thirds; so do we, at the thirds of texts that were set aside or of another set. Price: 0.5 ms for 2,000 characters, as
+the table is larger than a processor's cache; fitting 20 M characters takes 1.5 GB and 40 s.
 """
 
 from collections.abc import Sequence

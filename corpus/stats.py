@@ -4,7 +4,7 @@ In: runs, parquet, JSON lines or text. Out: a run directory with `summary.json` 
 languages, sources, domains, characters by class, how the vocabulary grows, how much is there twice. Shards are counted
 in workers (corpus/stats_measure.py) and add up, so the figures do not depend on their number. What cannot be counted
 exactly in bounded memory is estimated from sketches, and the summary says which. Price: 0.8 ms for 2,000 characters,
-reading and finding the language included, and 40 MB a worker; near-duplicates in the sample 0.1 ms each.
+reading and finding the language included, and 0.4 GB a worker; near-duplicates in the sample 0.1 ms each.
 """
 
 import functools

@@ -10,9 +10,12 @@ import polars as pl
 import pytest
 
 from corpus.cli import app
+from corpus.config import QualityConfig
 from corpus.perplexity import load as load_ngrams
 from corpus.quality import load
+from corpus.quality_step import model_inputs
 from runkit.console import run_app
+from runkit.errors import UsageError
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
@@ -172,10 +175,10 @@ def test_wrong_calls(
     assert said in capsys.readouterr().err
 
 
-def test_a_model_of_the_other_kind_is_refused(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "mixed.jsonl").write_text('{"text": "文"}\n')
-    code, said = clean(tmp_path, tmp_path / "run", f"quality.model={folder / 'ngrams'}")
-    assert code == 2 and "perplexity" in said
+def test_a_model_of_the_other_kind_is_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match="perplexity"):
+        model_inputs(QualityConfig(model=folder / "ngrams"))
+    assert [Path(str(entry["name"])).name for entry in model_inputs(QualityConfig(model=folder / "fit"))] == ["fit"]
 
 
 def test_of_a_run_the_bad_set_is_what_broke_a_rule(folder: Path, tmp_path: Path) -> None:
