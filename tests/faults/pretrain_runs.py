@@ -115,7 +115,7 @@ class Killer:
         rng, landed, rounds = random.Random(self.seed), Landed(), 0
         while not self._enough(landed):
             rounds += 1
-            assert rounds <= 2 * self.kills, f"only {landed} in {rounds} runs"
+            assert rounds <= 10 * self.kills, f"only {landed} in {rounds} runs"
             out = self.folder / f"killed-{self.seed}-{rounds}"
             while self._killed(out, rng, landed):
                 pass

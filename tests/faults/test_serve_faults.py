@@ -37,7 +37,7 @@ def bpe(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 @pytest.fixture(scope="module")
 def model(bpe: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its answers take half a minute if nobody stops them."""
-    return saved_model(tmp_path_factory.mktemp("models") / "long", bpe, seq_len=8192)
+    return saved_model(tmp_path_factory.mktemp("models") / "long", bpe, seq_len=65536)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_a_signal_ends_what_runs_and_then_the_server(model: Path, tmp_path: Path
     for _ in range(50 if FULL else 1):
         command, told = serving(model, tmp_path)
         connection = opened(told["url"])
-        body = json.dumps({"prompt": "你", "stream": True, "max_tokens": 8000, "temperature": 0})
+        body = json.dumps({"prompt": "你", "stream": True, "max_tokens": 60000, "temperature": 0})
         connection.request("POST", "/v1/completions", body, {"content-type": "application/json"})
         reply = connection.getresponse()
         for _ in range(rng.randrange(1, 5)):
@@ -86,7 +86,7 @@ def test_a_signal_ends_what_runs_and_then_the_server(model: Path, tmp_path: Path
 def test_a_second_signal_leaves_at_once(model: Path, tmp_path: Path) -> None:
     command, told = serving(model, tmp_path)
     connection = opened(told["url"])
-    body = json.dumps({"prompt": "你", "max_tokens": 8000, "temperature": 0})
+    body = json.dumps({"prompt": "你", "max_tokens": 60000, "temperature": 0})
     connection.request("POST", "/v1/completions", body, {"content-type": "application/json"})
     until(lambda: json.loads(_get(told["url"], "/health"))["active"] == 1, "an answer on its way")
     command.send(signal.SIGINT)
@@ -101,7 +101,7 @@ def test_new_requests_are_told_that_it_stops(model: Path, tmp_path: Path) -> Non
     kept.request("GET", "/health")
     assert kept.getresponse().read()
     busy = opened(told["url"])
-    body = b'{"prompt":"x","max_tokens":8000,"temperature":0}'
+    body = b'{"prompt":"x","max_tokens":60000,"temperature":0}'
     busy.request("POST", "/v1/completions", body, {"content-type": "application/json"})
     until(lambda: json.loads(_get(told["url"], "/health"))["active"] == 1, "an answer on its way")
     command.send(signal.SIGTERM)
@@ -124,7 +124,7 @@ def test_wrong_calls(model: Path, tmp_path: Path) -> None:
             ([model, "--port", port], 4, "is taken"),
             ([model, "--host", "0.0.0.0"], 2, "--token-file"),
             ([model, "--token-file", tmp_path / "short"], 2, "no token"),
-            ([model, "--port", "0", "--seq-len", "9000"], 2, "--seq-len"),
+            ([model, "--port", "0", "--seq-len", "70000"], 2, "--seq-len"),
             ([model, "--port", "0", "--plain-prompt", "x"], 2, "--plain-prompt"),
             ([model, "--port", "0", "--template", tmp_path / "none"], 2, "--template"),
             ([model, "--port", "0", "--name", "a b"], 2, "--name"),

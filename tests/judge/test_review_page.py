@@ -142,7 +142,7 @@ def test_to_the_end_in_english_and_back_to_what_was_skipped(browser: Any, made: 
             one.press(key)
         assert one.page.locator("#end").get_by_text("That was all").count() and one.count() == "2 of 3 · 1 skipped"
         one.page.click("#again")
-        one.ready()
+        one.page.locator("body[data-state=ready]").wait_for()
         one.press("2")
         assert one.count() == "3 of 3" and not one.page.locator("#again").is_visible()
         one.page.click("#lang")
