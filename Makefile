@@ -62,7 +62,8 @@ test-s3: setup
 
 # The full counts of docs/faults.md: about an hour on two cores.
 faults: setup
-	WENHAI_FULL=1 $(BIN)/python -m pytest tests/faults tests/corpus tests/runkit tests/train --timeout 3600
+	WENHAI_FULL=1 $(BIN)/python -m pytest -p tests.faults.figures tests/faults tests/corpus tests/runkit tests/train \
+		tests/judge tests/selfinstruct --timeout 3600
 
 # Peers are installed beside us, for some of them overwrite modules of ours; what is absent is skipped with a sentence.
 bench: setup .venv-peers/installed
