@@ -7,19 +7,23 @@ the right, which costs the work of the empty places; a sum over the weights, 1 s
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+import orjson
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from runkit.errors import InputError, UsageError
 from runkit.files import sha256_file
+from runkit.source import shown
 from train.convert import CONFIG, checkpoint_folder, load_model
 from train.model import Model
 from train.pieces import Tokenizer
 from train.tokenizer import FILES
+
+FROM: Final = "from.json"
 
 
 def padded(rows: Sequence[NDArray[Any]], filling: int = 0) -> Tensor:
@@ -47,6 +51,16 @@ def model_inputs(place: Path) -> list[dict[str, Any]]:
 def file_input(name: str, path: Path) -> dict[str, Any]:
     """A file by size and sha256."""
     return {"name": name, "size": path.stat().st_size, "fingerprint": sha256_file(path)}
+
+
+def whence(source: Path | None) -> dict[str, bytes]:
+    """`from.json` of a run: the model that it goes on from, by the last names of its path and the sums of its files."""
+    if source is None:
+        return {}
+    place = model_place(source)
+    name = place.name if place == source else str(place.relative_to(source.parent))
+    options = orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    return {FROM: orjson.dumps({"name": shown(name), "files": model_inputs(place)}, option=options)}
 
 
 def load_measured(path: Path) -> tuple[Model, Tokenizer]:

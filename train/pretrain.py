@@ -12,6 +12,7 @@ from typing import Any, Final
 from runkit.planned import keep_apart
 from train.data import Documents, held_out_by_source
 from train.distributed import World
+from train.measuring import whence
 from train.model import Model
 from train.pretrain_config import PretrainConfig
 from train.running import Prepared, RunCall, carry_out, check, rows_for, steps_of
@@ -62,6 +63,7 @@ def _prepared(call: PretrainCall, here: World) -> Prepared:
         data={"documents": len(documents), "sources": list(documents.sources), "ids": tokenizer.size},
         sample=sample,
         warnings=warnings + more,
+        files=whence(call.source),
     )
 
 

@@ -24,6 +24,7 @@ from train.convert import Loaded, load_model
 from train.data import held_out_by_source
 from train.dialogues import Dialogues, Found, read_dialogues
 from train.distributed import World
+from train.measuring import whence
 from train.model import Model
 from train.running import Prepared, RunCall, carry_out, check, rows_for, steps_of
 from train.samples import continue_texts
@@ -105,7 +106,8 @@ def _prepared(call: SftCall, here: World) -> Prepared:
         data={"documents": len(dialogues), "sources": dialogues.sources, "ids": tokenizer.size, **told},
         sample=sample,
         warnings=[*_left_out(material.found), *warnings, *more],
-        files={LEFT_OUT: _left_lines(material.found), QUARANTINE: fault_lines(material.found.faults)},
+        files={LEFT_OUT: _left_lines(material.found), QUARANTINE: fault_lines(material.found.faults)}
+        | whence(call.source),
         summary=told,
     )
 
