@@ -13,16 +13,10 @@ if TYPE_CHECKING:
     from judge.asking import Limits
 
 
-def _at_a_time(value: str) -> str:
-    if value != "auto" and not (value.isdigit() and 1 <= int(value) <= 1024):
-        raise typer.BadParameter(f"{value} is neither auto nor a number from 1 to 1024.")
-    return value
-
-
 def _limits(budget: float | None, concurrency: str, retry_failed: bool, quiet: bool) -> "Limits":
     from judge.asking import Limits
 
-    at_a_time = None if concurrency == "auto" else int(concurrency)
+    at_a_time = options.calls_at_a_time(concurrency)
     return Limits(budget_usd=budget, concurrency=at_a_time, retry_failed=retry_failed, quiet=quiet)
 
 
@@ -49,20 +43,6 @@ Grammar = Annotated[
     typer.Option("--grammar", help="scores: 1 to 10 each; three-way: A, B or tie, for judges that cannot score."),
 ]
 Samples = Annotated[int | None, typer.Option("--samples", min=1, help="Verdicts of each judge for each order.")]
-Budget = Annotated[
-    float | None, typer.Option("--budget", min=0, metavar="USD", help="Never spend more than this on calls.")
-]
-Concurrency = Annotated[
-    str,
-    typer.Option("--concurrency", callback=_at_a_time, metavar="N|auto", help="Calls at a time; auto: found out."),
-]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Ask again what failed in an earlier start.")]
-ModelsFile = Annotated[
-    Path | None, typer.Option("--models", metavar="FILE", help="Entries for names; models.yaml if there is one.")
-]
-Prices = Annotated[
-    Path | None, typer.Option("--prices", metavar="FILE", help="USD for a million tokens, instead of our table.")
-]
 
 
 @app.command()
@@ -74,10 +54,10 @@ def compare(
     reference: Reference = None,
     grammar: Grammar = None,
     samples: Samples = None,
-    budget: Budget = None,
-    concurrency: Concurrency = "auto",
-    models: ModelsFile = None,
-    prices: Prices = None,
+    budget: options.Budget = None,
+    concurrency: options.Concurrency = "auto",
+    models: options.ModelsFile = None,
+    prices: options.Prices = None,
     config: options.ConfigFile = None,
     settings: options.Set = None,
     seed: options.SeedSetting = None,
@@ -89,7 +69,7 @@ def compare(
     verbose: options.Verbose = 0,
     lang: options.Lang = "en",
     max_bad: options.MaxBad = 1.0,
-    retry_failed: RetryFailed = False,
+    retry_failed: options.RetryFailed = False,
 ) -> None:
     """Which of two or more systems answers better, in both orders: RUN/summary.json and RUN/report.html.
 
@@ -134,10 +114,10 @@ def answer(
     ],
     questions: Questions,
     out: options.Out,
-    budget: Budget = None,
-    concurrency: Concurrency = "auto",
-    models: ModelsFile = None,
-    prices: Prices = None,
+    budget: options.Budget = None,
+    concurrency: options.Concurrency = "auto",
+    models: options.ModelsFile = None,
+    prices: options.Prices = None,
     config: options.ConfigFile = None,
     settings: options.Set = None,
     limit: options.Limit = None,
@@ -147,7 +127,7 @@ def answer(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
     max_bad: options.MaxBad = 1.0,
-    retry_failed: RetryFailed = False,
+    retry_failed: options.RetryFailed = False,
 ) -> None:
     """Collect answers alone: RUN/answers.jsonl, which `judge compare` takes as a system."""
     started = time.monotonic()
@@ -205,10 +185,10 @@ def selftest(
         typer.Option("--out", help="Run directory with the scorecard and the calls; else nothing is kept."),
     ] = None,
     grammar: Grammar = None,
-    budget: Budget = None,
-    concurrency: Concurrency = "auto",
-    models: ModelsFile = None,
-    prices: Prices = None,
+    budget: options.Budget = None,
+    concurrency: options.Concurrency = "auto",
+    models: options.ModelsFile = None,
+    prices: options.Prices = None,
     config: options.ConfigFile = None,
     settings: options.Set = None,
     seed: options.SeedSetting = None,
@@ -216,7 +196,7 @@ def selftest(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
-    retry_failed: RetryFailed = False,
+    retry_failed: options.RetryFailed = False,
 ) -> None:
     """Try a judge before it is paid for: identical, empty, cut, padded, wrong, constant and injected answers."""
     started = time.monotonic()

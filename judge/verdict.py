@@ -20,7 +20,6 @@ from judge.verdict_text import AROUND, Reading, lacking, of_scores, plain, witho
 
 GRAMMARS: Final = ("scores", "three-way-nonce", "two-scores", "three-way")
 CHOICES: Final = get_args(Choice)
-WITH_SCORES: Final = frozenset({"scores", "two-scores"})
 WITH_NONCE: Final = frozenset({"scores", "three-way-nonce"})
 LOWEST, HIGHEST = 1.0, 10.0  # of `scores`
 

@@ -21,6 +21,17 @@ def _fraction(value: float | None) -> float | None:
     return value
 
 
+def _at_a_time(value: str) -> str:
+    if value != "auto" and not (value.isdigit() and 1 <= int(value) <= 1024):
+        raise typer.BadParameter(f"{value} is neither auto nor a number from 1 to 1024.")
+    return value
+
+
+def calls_at_a_time(value: str) -> int | None:
+    """What `--concurrency` says; None: to be found out."""
+    return None if value == "auto" else int(value)
+
+
 def _known_lang(value: str) -> str:
     if value not in LANGUAGES:
         raise UsageError(f"--lang {value} is not known; choose one of {', '.join(LANGUAGES)}.")
@@ -59,4 +70,21 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
 Verbose = Annotated[
     int,
     typer.Option("-v", "--verbose", count=True, callback=note_verbosity, help="-vv: tracebacks of errors too."),
+]
+
+# Of commands that call models.
+Budget = Annotated[
+    float | None, typer.Option("--budget", min=0, metavar="USD", help="Never spend more than this on calls.")
+]
+Concurrency = Annotated[
+    str,
+    typer.Option("--concurrency", callback=_at_a_time, metavar="N|auto", help="Calls at a time; auto: found out."),
+]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Ask again what failed in an earlier start.")]
+ModelsFile = Annotated[
+    Path | None,
+    typer.Option("--models", metavar="FILE", help="Entries for names of models; models.yaml if there is one."),
+]
+Prices = Annotated[
+    Path | None, typer.Option("--prices", metavar="FILE", help="USD for a million tokens, instead of our table.")
 ]

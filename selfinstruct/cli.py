@@ -21,12 +21,6 @@ def _rouge(value: float) -> float:
     return value
 
 
-def _at_a_time(value: str) -> str:
-    if value != "auto" and not (value.isdigit() and 1 <= int(value) <= 1024):
-        raise typer.BadParameter(f"{value} is neither auto nor a number from 1 to 1024.")
-    return value
-
-
 SeedFiles = Annotated[
     list[Path], typer.Option("--seeds", metavar="FILE", help="Seed tasks: ours, Alpaca's or BELLE's; repeatable.")
 ]
@@ -42,20 +36,6 @@ FromDocs = Annotated[
 TwoPhase = Annotated[bool, typer.Option("--two-phase", help="Ask for tasks first, and answer each one alone.")]
 Topics = Annotated[
     Path | None, typer.Option("--topics", metavar="FILE", help="Text file with a topic a line, instead of ours.")
-]
-Budget = Annotated[
-    float | None, typer.Option("--budget", min=0, metavar="USD", help="Never spend more than this on calls.")
-]
-Concurrency = Annotated[
-    str,
-    typer.Option("--concurrency", callback=_at_a_time, metavar="N|auto", help="Calls at a time; auto: found out."),
-]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Ask again what failed in an earlier start.")]
-ModelsFile = Annotated[
-    Path | None, typer.Option("--models", metavar="FILE", help="Entries for --model; models.yaml if there is one.")
-]
-Prices = Annotated[
-    Path | None, typer.Option("--prices", metavar="FILE", help="USD for a million tokens, instead of our table.")
 ]
 InstructionRun = Annotated[
     Path, typer.Argument(metavar="RUN", help="Run of `selfinstruct generate` or `selfinstruct dedup`.")
@@ -89,10 +69,10 @@ def generate(
     documents: FromDocs = None,
     two_phase: TwoPhase = False,
     topics: Topics = None,
-    budget: Budget = None,
-    concurrency: Concurrency = "auto",
-    models: ModelsFile = None,
-    prices: Prices = None,
+    budget: options.Budget = None,
+    concurrency: options.Concurrency = "auto",
+    models: options.ModelsFile = None,
+    prices: options.Prices = None,
     config: options.ConfigFile = None,
     settings: options.Set = None,
     seed: options.SeedSetting = None,
@@ -102,7 +82,7 @@ def generate(
     verbose: options.Verbose = 0,
     lang: options.Lang = "en",
     max_bad: options.MaxBad = 1.0,
-    retry_failed: RetryFailed = False,
+    retry_failed: options.RetryFailed = False,
 ) -> None:
     """Make instruction data from seed tasks with a model: RUN/instructions.jsonl and RUN/report.html.
 
@@ -130,7 +110,7 @@ def generate(
             models_file=models,
             prices_file=prices,
             budget_usd=budget,
-            concurrency=None if concurrency == "auto" else int(concurrency),
+            concurrency=options.calls_at_a_time(concurrency),
             dry_run=dry_run,
             as_json=as_json,
             quiet=quiet,
