@@ -29,7 +29,7 @@ from corpus.finish import add
 from corpus.store import write_array, write_parquet
 from runkit.console import emit_json, progress, say
 from runkit.documents import plan_documents
-from runkit.errors import TooManyFailures
+from runkit.errors import check_failures
 from runkit.fields import Fault, fault_lines
 from runkit.files import sha256_file, write_bytes, write_json
 from runkit.inputs import Plan, Shard
@@ -97,11 +97,7 @@ def decontaminate(call: DecontaminateCall) -> None:
         emit_json({**summary, **spent, "run": str(call.out)})
     tell(call.out, summary, spent)
     bad, read = summary["records"]["quarantined"], summary["documents"]["read"]
-    if bad > call.max_bad * (bad + read):
-        raise TooManyFailures(
-            f"{bad} of {bad + read} records were bad, more than --max-bad {call.max_bad:g}; "
-            f"see {call.out / 'quarantine'}."
-        )
+    check_failures(bad, bad + read, "records were bad", call.max_bad, call.out / "quarantine")
 
 
 def _carry_out(job: Job, plan: Plan, call: DecontaminateCall) -> tuple[list[Mark], NDArray[np.bool_]]:

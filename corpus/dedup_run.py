@@ -21,7 +21,7 @@ from corpus.dedup_summary import summarise, tell
 from corpus.minhash import BANDS, warm_kernels
 from runkit.console import emit_json, progress, say
 from runkit.documents import plan_documents
-from runkit.errors import TooManyFailures
+from runkit.errors import check_failures
 from runkit.files import write_json
 from runkit.inputs import Plan
 from runkit.planned import keep_apart, manifest_inputs, tell_plan, tell_skipped
@@ -75,11 +75,7 @@ def dedup(call: DedupCall) -> None:
         emit_json({**summary, **spent, "run": str(call.out)})
     tell(call.out, summary, spent)
     bad, read = summary["records"]["quarantined"], summary["documents"]["read"]
-    if bad > call.max_bad * (bad + read):
-        raise TooManyFailures(
-            f"{bad} of {bad + read} records were bad, more than --max-bad {call.max_bad:g}; "
-            f"see {call.out / 'quarantine'}."
-        )
+    check_failures(bad, bad + read, "records were bad", call.max_bad, call.out / "quarantine")
 
 
 class _Run:

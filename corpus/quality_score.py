@@ -29,7 +29,7 @@ from corpus.store import write_parquet
 from runkit.config import Config
 from runkit.console import emit_json, progress, say
 from runkit.documents import Document, Fault, plan_documents, read_documents
-from runkit.errors import TooManyFailures, UsageError
+from runkit.errors import UsageError, check_failures
 from runkit.fields import fault_lines
 from runkit.files import sha256_file, write_bytes, write_json
 from runkit.inputs import Plan, Shard
@@ -122,8 +122,7 @@ def score(call: ScoreCall) -> None:
         emit_json({**summary, **spent, "run": str(call.out)})
     _tell(call, summary)
     bad, read = summary["records"]["quarantined"], summary["documents"]
-    if bad > call.max_bad * (bad + read):
-        raise TooManyFailures(f"{bad} of {bad + read} records were bad, more than --max-bad {call.max_bad:g}.")
+    check_failures(bad, bad + read, "records were bad", call.max_bad, "the warnings above")
 
 
 def _tell(call: ScoreCall, summary: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from corpus.stages import Options
 from corpus.summary import summarise
 from corpus.upload import Upload
 from runkit.console import emit_json, say
-from runkit.errors import TooManyFailures
+from runkit.errors import check_failures
 from runkit.files import write_json
 from runkit.rundir import note_usage, usage
 
@@ -38,10 +38,7 @@ def carry_out(call: CleanCall, prepared: Prepared) -> None:
     _tell_outcome(call, summary, spent)
     bad = summary["records"]["quarantined"]
     records = bad + summary["documents"]["read"]
-    if bad > call.max_bad * records:
-        raise TooManyFailures(
-            f"{bad} of {records} records were bad, more than --max-bad {call.max_bad:g}; see {call.out / 'quarantine'}."
-        )
+    check_failures(bad, records, "records were bad", call.max_bad, call.out / "quarantine")
 
 
 def _tell_outcome(call: CleanCall, summary: dict[str, Any], spent: dict[str, float | int]) -> None:

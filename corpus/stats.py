@@ -27,7 +27,7 @@ from corpus.stats_report import write_report
 from corpus.stats_sketch import Sketch, heaps
 from runkit.console import emit_json, progress, say
 from runkit.documents import plan_documents
-from runkit.errors import InputError, TooManyFailures
+from runkit.errors import InputError, check_failures
 from runkit.files import write_json
 from runkit.inputs import Plan
 from runkit.personal import mask_personal
@@ -83,11 +83,7 @@ def stats(call: StatsCall) -> None:
         emit_json({**summary, **spent, "run": str(call.out)})
     _tell(call.out, summary, spent)
     bad, read = summary["records"]["quarantined"], summary["documents"]
-    if bad > call.max_bad * (bad + read):
-        raise TooManyFailures(
-            f"{bad} of {bad + read} records were bad, more than --max-bad {call.max_bad:g}; "
-            f"see {call.out / 'quarantine'}."
-        )
+    check_failures(bad, bad + read, "records were bad", call.max_bad, call.out / "quarantine")
 
 
 def _carry_out(run: RunDir, plan: Plan, call: StatsCall) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from judge.run_output import calls_of, give_back, nothing_came, tell_calls, writ
 from judge.store import write_answers, write_questions
 from judge.systems import System, find_systems
 from runkit.console import Terminated, emit_json, say
-from runkit.errors import TooManyFailures, UsageError, UserError
+from runkit.errors import UsageError, UserError, check_failures
 from runkit.files import write_json
 from runkit.ledger import Ledger
 from runkit.llm_client import check
@@ -135,8 +135,4 @@ def _tell(call: AnswerCall, summary: dict[str, Any]) -> None:
     if call.as_json:
         emit_json({**summary, **calls_of(call.out), **usage(call.started), "run": str(call.out)})
     wanted = summary["questions"] * len(summary["systems"])
-    if bad > call.max_bad * wanted:
-        raise TooManyFailures(
-            f"{bad:,} of {wanted:,} questions have no answer, more than --max-bad {call.max_bad:g}; see "
-            f"{call.out / ANSWERS}."
-        )
+    check_failures(bad, wanted, "answers are missing", call.max_bad, call.out / ANSWERS)

@@ -33,7 +33,7 @@ from judge.store import SEAL, seal, write_answers, write_questions, write_verdic
 from judge.systems import System
 from judge.tell import tell
 from runkit.console import Terminated, emit_json, say
-from runkit.errors import TooManyFailures, UserError
+from runkit.errors import TooManyFailures, UserError, check_failures
 from runkit.fields import Fault
 from runkit.ledger import Ledger
 from runkit.rundir import RunDir, note_usage, usage
@@ -152,8 +152,4 @@ def _tell(call: CompareCall, prepared: Prepared, work: Work, summary: Mapping[st
     say(f"Report: {call.out / REPORT}")
     account = summary["accounting"]
     bad_verdicts = account["invalid"] + account["error"]
-    if bad_verdicts > call.max_bad * max(1, account["asked"]):
-        raise TooManyFailures(
-            f"{bad_verdicts:,} of {account['asked']:,} verdicts failed, more than --max-bad {call.max_bad:g}; see "
-            f"{call.out / VERDICTS}."
-        )
+    check_failures(bad_verdicts, account["asked"], "verdicts failed", call.max_bad, call.out / VERDICTS)

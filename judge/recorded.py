@@ -20,7 +20,7 @@ from judge.store import SEAL, seal, write_questions, write_verdicts
 from judge.tell import tell
 from judge.verdict import WITH_NONCE, read
 from runkit.console import emit_json, progress, say
-from runkit.errors import InputError, TooManyFailures, UsageError
+from runkit.errors import InputError, UsageError, check_failures
 from runkit.fields import Fault, Fields, fault_lines
 from runkit.files import write_bytes
 from runkit.instructions import find_items
@@ -96,10 +96,7 @@ def _tell(call: ImportCall, summary: Mapping[str, Any], counts: Mapping[str, Any
     if not (call.as_json and call.quiet):
         tell(summary)
     say(f"Report: {call.out / 'report.html'}")
-    if bad > call.max_bad * (counts["records"] + bad):
-        raise TooManyFailures(
-            f"{bad:,} records were bad, more than --max-bad {call.max_bad:g}; see {call.out / QUARANTINE}."
-        )
+    check_failures(bad, counts["records"] + bad, "records were bad", call.max_bad, call.out / QUARANTINE)
 
 
 def _recorded(found: Iterable[Fields | Fault], call: ImportCall) -> Recorded:

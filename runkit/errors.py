@@ -36,3 +36,9 @@ class TooManyFailures(UserError):
     """The run finished, but more records failed than `--max-bad` allows."""
 
     exit_code = 6
+
+
+def check_failures(bad: int, of: int, what: str, most: float, see: object) -> None:
+    """TooManyFailures: more than `most` (a share, `--max-bad`) of so many `what` did; `see` names where they stand."""
+    if bad > most * of:
+        raise TooManyFailures(f"{bad:,} of {of:,} {what}, more than --max-bad {most:g}; see {see}.")

@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 
 from runkit.console import emit_json, printable, progress, say
-from runkit.errors import InputError, TooManyFailures, UsageError
+from runkit.errors import InputError, UsageError, check_failures
 from runkit.fields import Fault, fault_lines
 from runkit.files import atomic_write, sha256_file, write_bytes, write_json
 from runkit.instructions import INSTRUCTIONS, Item, Items, find_items
@@ -81,10 +81,8 @@ def dedup(call: DedupCall) -> None:
         f"{counts['read']:,} read, {counts['kept']:,} kept, {counts['rejected']:,} rejected, {counts['bad']:,} bad; "
         f"{spent['seconds']:.1f} s, {spent['cpu_seconds']:.1f} CPU s. See {call.out / INSTRUCTIONS}."
     )
-    if counts["bad"] > call.max_bad * (counts["read"] + counts["bad"]):
-        raise TooManyFailures(
-            f"{counts['bad']:,} records were bad, more than --max-bad {call.max_bad:g}; see {call.out / QUARANTINE}."
-        )
+    records = counts["read"] + counts["bad"]
+    check_failures(counts["bad"], records, "records were bad", call.max_bad, call.out / QUARANTINE)
 
 
 def overlap(call: OverlapCall) -> None:

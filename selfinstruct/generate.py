@@ -15,7 +15,7 @@ import orjson
 
 from runkit.chat import Failure, Reply, Request
 from runkit.console import Terminated, emit_json, progress, say
-from runkit.errors import InputError, TooManyFailures, UsageError, UserError
+from runkit.errors import InputError, TooManyFailures, UsageError, UserError, check_failures
 from runkit.files import sha256_file, write_bytes, write_json
 from runkit.instructions import INSTRUCTIONS
 from runkit.ledger import Ledger
@@ -116,11 +116,7 @@ def generate(call: GenerateCall) -> None:
     if call.as_json:
         emit_json({**summary, **_calls(call.out), **usage(call.started), "run": str(call.out)})
     _tell(call, summary)
-    if counts["failed"] > call.max_bad * max(1, counts["made"]):
-        raise TooManyFailures(
-            f"{counts['failed']:,} of {counts['made']:,} requests failed, more than --max-bad {call.max_bad:g}; "
-            f"see {call.out / FAILURES}."
-        )
+    check_failures(counts["failed"], counts["made"], "requests failed", call.max_bad, call.out / FAILURES)
 
 
 def _prepared(call: GenerateCall) -> _Prepared:

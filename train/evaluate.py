@@ -19,7 +19,7 @@ import torch
 
 from runkit.console import emit_json, err, printable, progress, say
 from runkit.documents import plan_documents, read_documents
-from runkit.errors import InputError, TooManyFailures, UsageError
+from runkit.errors import InputError, UsageError, check_failures
 from runkit.fields import Fault
 from runkit.inputs import Plan
 from runkit.records import Document, held_out, sampled
@@ -239,8 +239,8 @@ def tell_faults(call: PplCall, figures: dict[str, Any], faults: list[Fault]) -> 
     """Say what was no document. TooManyFailures: that were more than `max_bad` allows."""
     for fault in faults[:3]:
         say(f"Warning: {fault.name} at {fault.offset:,} is no document: {fault.reason} {fault.detail}".rstrip())
-    if len(faults) > call.max_bad * (len(faults) + figures["documents"]):
-        raise TooManyFailures(f"{len(faults):,} records were bad, more than --max-bad {call.max_bad:g}; see above.")
+    records = len(faults) + figures["documents"]
+    check_failures(len(faults), records, "records were bad", call.max_bad, "the warnings above")
 
 
 def _chosen(plan: Plan, call: PplCall, faults: list[Fault]) -> Iterator[Document]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from runkit.console import emit_json, progress, say
 from runkit.documents import plan_documents, read_documents
-from runkit.errors import TooManyFailures, UsageError
+from runkit.errors import UsageError, check_failures
 from runkit.fields import Fault
 from runkit.files import sha256_file, write_bytes, write_json, write_text
 from runkit.inputs import Plan, Shard
@@ -356,7 +356,4 @@ def _tell(call: TokensCall, summary: dict[str, Any], spent: dict[str, float | in
         say(f"{bad:,} records could not be read: {call.out / 'quarantine'}")
     say(f"Shards: {call.out}; report: {call.out / 'report.html'}")
     records = bad + summary["documents"]
-    if bad > call.max_bad * records:
-        raise TooManyFailures(
-            f"{bad} of {records} records were bad, more than --max-bad {call.max_bad:g}; see {call.out / 'quarantine'}."
-        )
+    check_failures(bad, records, "records were bad", call.max_bad, call.out / "quarantine")

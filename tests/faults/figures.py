@@ -1,7 +1,7 @@
-"""What `make faults` ends with: each row of docs/faults.md, how its tests ended, how long they took, what they counted.
+"""What `make faults` ends with: each row of docs/faults.md, how its tests ended, their seconds, and what they counted.
 
-A plugin of pytest (`-p tests.faults.figures`). In: the tables of docs/faults.md, whose third column names the tests of a
-row, and the reports of a run. Out: a table on the terminal and the same as Markdown in runs/out/faults.md, with date
+A plugin of pytest (`-p tests.faults.figures`). In: the tables of docs/faults.md, whose third column names the tests of
+a row, and the reports of a run. Out: a table on the terminal and the same as Markdown in runs/out/faults.md, with date
 and machine. A test file that stands in several rows counts in each of them.
 """
 
