@@ -122,7 +122,7 @@ def score(call: ScoreCall) -> None:
         emit_json({**summary, **spent, "run": str(call.out)})
     _tell(call, summary)
     bad, read = summary["records"]["quarantined"], summary["documents"]
-    check_failures(bad, bad + read, "records were bad", call.max_bad, "the warnings above")
+    check_failures(bad, bad + read, "records were bad", call.max_bad, call.out / "quarantine")
 
 
 def _tell(call: ScoreCall, summary: dict[str, Any]) -> None:
