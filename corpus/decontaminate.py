@@ -7,7 +7,7 @@ which they appear: `find-<shard>` (where its n-grams of test items stand), `comm
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import pairwise
@@ -111,7 +111,8 @@ def _carry_out(job: Job, plan: Plan, call: DecontaminateCall) -> tuple[list[Mark
         run.mark("common", write_array(run, "common.npy", common), {"grams": int(common.sum())})
     common = np.load(run.file("common.npy"))
     job = Job(run, job.config, job.items, job.grams, common)
-    limits = {shard: mark.data["documents"] for shard, mark in found.items()}
+    # Only --limit cuts a shard: elsewhere faults behind its last document count too.
+    limits = {shard: None if call.limit is None else mark.data["documents"] for shard, mark in found.items()}
     done = functools.partial(finish_shard, job=job, limits=limits)
     finished = _all(run, "done", plan, done, call, limits)
     return [mark for _, mark in sorted(finished.items())], common
@@ -123,7 +124,7 @@ def _all(
     plan: Plan,
     function: Callable[..., Mark],
     call: DecontaminateCall,
-    chosen: dict[int, int] | None = None,
+    chosen: Collection[int] | None = None,
 ) -> dict[int, Mark]:
     """The marks of a step for all shards, or those `chosen`; what earlier starts did is kept."""
     wanted = [shard for shard in plan.shards if chosen is None or shard.index in chosen]
@@ -184,7 +185,7 @@ def common_grams(hits: Sequence[NDArray[np.int64]], grams: int, most: int) -> ND
     return counts > most if most else np.zeros(grams, np.bool_)
 
 
-def finish_shard(shard: Shard, job: Job, limits: dict[int, int]) -> Mark:
+def finish_shard(shard: Shard, job: Job, limits: dict[int, int | None]) -> Mark:
     """Write one shard's documents and mark it: `done-<shard>`."""
     run = job.run
     assert job.common is not None

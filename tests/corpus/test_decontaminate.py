@@ -211,6 +211,15 @@ def test_statistics_and_matches(run: Path) -> None:
     assert texts[0] == QUESTION and texts[2] == "，".join(CHOICES[:2])
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_bad_records_are_counted_wherever_they_stand(folder: Path, tmp_path: Path, first: bool) -> None:
+    good, bad = orjson.dumps({"text": filler(1, 300)}), b"[1]"
+    (tmp_path / "documents.jsonl").write_bytes(b"\n".join([bad, good] if first else [good, bad]))
+    (tmp_path / "items").symlink_to(folder / "items")
+    assert call(tmp_path, tmp_path / "run")["quarantined"] == {"json.not_an_object": 1}
+    assert (tmp_path / "run" / "quarantine" / "00000.jsonl").is_file()
+
+
 def test_dropped_whole(folder: Path, tmp_path: Path) -> None:
     summary = call(folder, tmp_path / "run", "-s", "action=drop")
     assert summary["reasons"] == {"decontaminate.overlap": 3}
