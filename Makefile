@@ -67,16 +67,7 @@ faults: setup
 
 # Peers are installed beside us, for some of them overwrite modules of ours; what is absent is skipped with a sentence.
 bench: setup .venv-peers/installed
-	$(BIN)/python bench/clean.py
-	$(BIN)/python bench/extract.py
-	$(BIN)/python bench/rules.py
-	$(BIN)/python bench/tokens.py
-	$(BIN)/python bench/train.py
-	$(BIN)/python bench/novelty.py
-	$(BIN)/python bench/parse.py
-	$(BIN)/python bench/generate.py
-	$(BIN)/python bench/judge.py
-	$(BIN)/python bench/sft.py
+	$(BIN)/python bench/page.py
 
 .venv-peers/installed: bench/requirements-peers.txt
 	$(PYTHON) -m venv .venv-peers

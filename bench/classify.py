@@ -10,6 +10,7 @@ milliseconds of CPU for a text of 2,000 characters. `--run` (of `corpus clean`):
 """
 
 import argparse
+import contextlib
 import io
 import json
 import os
@@ -117,7 +118,18 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--run", type=Path)
+    parser.add_argument("--json", action="store_true")
     call = parser.parse_args()
+    if not call.json:
+        measure(call)
+        return
+    with contextlib.redirect_stdout(sys.stderr):
+        found = measure(call)
+    print(json.dumps({"models": found}))
+
+
+def measure(call: argparse.Namespace) -> dict:
+    """Area under the ROC and milliseconds by model."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = call.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -138,10 +150,10 @@ def main() -> None:
         )
         size = told["bytes"] / 1e6
         print(f"n-grams: {told['ngrams']}, median {told['median']}, {size:.0f} MB, {told['cpu_seconds']:.0f} CPU s")
-        compare(call, folder)
+        return compare(call, folder)
 
 
-def compare(call: argparse.Namespace, folder: Path) -> None:
+def compare(call: argparse.Namespace, folder: Path) -> dict:
     quality, ngrams = load_quality(folder / "fit"), load_ngrams(folder / "ngrams")
     config = QualityConfig(languages=["zh"])
     sets = [
@@ -155,7 +167,8 @@ def compare(call: argparse.Namespace, folder: Path) -> None:
     print(f"classifier: AUC {auc(*scores):.4f}, {ours:.3f} ms for 2,000 characters")
     print(f"scikit-learn, same n-grams and split: AUC {area:.4f}, {theirs:.2f} ms, {theirs / ours:.0f} times as long")
     surprise = [-ngrams.perplexities([text.text for text in part[1]]) for part in (good, bad)]
-    print(f"n-gram model: AUC {auc(*surprise):.4f}, {cpu_ms(ngrams.perplexities, texts):.3f} ms for 2,000 characters")
+    slower = cpu_ms(ngrams.perplexities, texts)
+    print(f"n-gram model: AUC {auc(*surprise):.4f}, {slower:.3f} ms for 2,000 characters")
     print("share with a score of 0.5 and more, median perplexity:")
     rng = random.Random(9)
     held_out = [text.text for text in good[1]]
@@ -173,6 +186,11 @@ def compare(call: argparse.Namespace, folder: Path) -> None:
         found = [text for text in found if text.strip()]
         share = float((quality.scores(found) >= 0.5).mean())
         print(f"  {name:<36} {share:6.1%} {float(np.nanmedian(ngrams.perplexities(found))):10,.0f}  of {len(found)}")
+    return {
+        "ours, classifier": {"auc": float(auc(*scores)), "ms": ours},
+        "ours, perplexity": {"auc": float(auc(*surprise)), "ms": slower},
+        "scikit-learn, the same n-grams": {"auc": float(area), "ms": theirs},
+    }
 
 
 if __name__ == "__main__":

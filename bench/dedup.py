@@ -145,7 +145,7 @@ def growth(sizes: list[int], workers: int) -> list[dict]:
                 "peak_memory_mb": round(spent["peak_memory_bytes"] / 1e6),
             }
         )
-        print(json.dumps(rows[-1]), flush=True)
+        print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     return rows
 
 
@@ -189,7 +189,7 @@ def main() -> None:
     elif call.what == "quality":
         print(json.dumps(quality(call.pairs), indent=1))
     elif call.what == "growth":
-        growth(call.documents or [100_000, 1_000_000], call.workers)
+        print(json.dumps({"rows": growth(call.documents or [100_000, 1_000_000], call.workers)}))
     else:
         print(json.dumps(peer((call.documents or [20_000])[0], call.peers), indent=1))
 

@@ -125,6 +125,7 @@ def round_of(dialogues: Dialogues, chosen: list[int], contenders: dict[str, Any]
     return {
         "packed, positions a CPU s": filled / spent["packed"],
         "pretraining, positions a CPU s": len(rows) * LENGTH / spent["pretraining"],
+        "transformers, padded, positions a CPU s": filled / spent["transformers, padded"],
         "packed / pretraining": (filled / spent["packed"]) / (len(rows) * LENGTH / spent["pretraining"]),
         "packed / transformers, padded": spent["transformers, padded"] / spent["packed"],
         "empty": rows.waste,

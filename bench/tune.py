@@ -110,13 +110,15 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=1_000_000)
     parser.add_argument("--per-part", type=int, default=560)
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--json", action="store_true")
     call = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = call.keep or Path(temporary) / "run"
         if not (folder / "summary.json").is_file():
             make(folder, call.documents, call.per_part)
         parts = len(list((folder / "documents").iterdir()))
-        print(f"{call.documents:,} documents in {parts:,} parts; load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
+        load = f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores"
+        print(f"{call.documents:,} documents in {parts:,} parts; {load}", file=sys.stderr)
         three = ["rules.chars.min=150", "rules.top_2gram.max=0.3", "rules.entropy.min=4"]
         names = dict.fromkeys(
             rule.signal for rule in load(None, []).rules if rule.min is None and rule.signal != "perplexity"
@@ -124,7 +126,7 @@ def main() -> None:
         for file in (folder / ".signals").glob("*"):
             file.unlink()
         seconds, cpu, memory, _ = ask(folder, three[1:2], times=1)
-        print(f" first start: {seconds:5.2f} s, {cpu:5.2f} CPU s, {memory / 1e6:,.0f} MB")
+        rows = {"first start": {"seconds": seconds, "cpu_seconds": cpu, "memory_bytes": memory}}
         for title, settings in (
             ("one rule", three[1:2]),
             ("three rules", three),
@@ -132,7 +134,14 @@ def main() -> None:
         ):
             seconds, cpu, memory, answer = ask(folder, settings)
             told = ", ".join(f"{key} {answer[key]['documents']:,}" for key in ("before", "after", "won", "lost"))
-            print(f"{title:>12}: {seconds:5.2f} s, {cpu:5.2f} CPU s, {memory / 1e6:,.0f} MB; {told}")
+            print(f"{title:>12}: {told}", file=sys.stderr)
+            rows[title] = {"seconds": seconds, "cpu_seconds": cpu, "memory_bytes": memory}
+        if call.json:
+            print(json.dumps({"documents": call.documents, "rows": rows}))
+            return
+        for title, row in rows.items():
+            spent = f"{row['seconds']:5.2f} s, {row['cpu_seconds']:5.2f} CPU s, {row['memory_bytes'] / 1e6:,.0f} MB"
+            print(f"{title:>12}: {spent}")
 
 
 if __name__ == "__main__":
