@@ -12,23 +12,34 @@ from corpus.cli_app import app
 from runkit import console, options
 
 # Each file of commands registers them as it is imported; this is their order in `corpus --help`, behind those below.
-MORE: tuple[str, ...] = ("cli_mix", "cli_dedup", "cli_tune", "cli_stats", "cli_quality")
+MORE: tuple[str, ...] = ("cli_tune", "cli_stats", "cli_dedup", "cli_quality", "cli_mix")
 
 Executor = Annotated[
-    str, typer.Option("--executor", help="local, slurm or ray: -s slurm.* and ray.* say how; the output is the same.")
+    str,
+    typer.Option(
+        "--executor",
+        metavar="local|slurm|ray",
+        help="Where ranks run; -s slurm.KEY and ray.KEY say how, the output is the same.",
+    ),
 ]
 Upload = Annotated[
     str | None,
-    typer.Option("--upload", metavar="URL", help="Copy the run there too, shard by shard: s3://bucket/folder."),
+    typer.Option("--upload", metavar="URL", help="Copy the run there too, shard by shard, as s3://bucket/folder."),
 ]
 
 
-@app.command()
+@app.command(
+    epilog=options.examples(
+        "corpus clean crawl/*.warc.gz blog=posts.jsonl.zst saved-pages/ --out runs/first",
+        "corpus clean crawl/*.warc.gz --limit 1000 -s rules.chars.min=60 --out runs/try",
+        "corpus clean /shared/crawl --executor slurm -s slurm.time=08:00:00 --out /shared/runs/crawl",
+    )
+)
 def clean(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="INPUT...",
+            metavar="INPUT",
             help="Files, folders, globs or URLs, each optionally NAME=PATH: WARC, WET, JSONL, HTML, parquet, "
             "MediaWiki XML, text, Markdown; gz, zst and bz2 too. Formats are found by content.",
         ),
@@ -49,9 +60,10 @@ def clean(
     lang: options.Lang = "en",
     max_bad: options.MaxBad = 1.0,
 ) -> None:
-    """Clean raw dumps: RUN/documents, RUN/rejected with all reasons, and RUN/report.html.
+    """Clean raw dumps, and give a reason for all that goes.
 
-    The same command on the same RUN goes on where it was stopped. `corpus settings` lists what -s and --config take.
+    RUN/documents holds what is kept, RUN/rejected the rest with every rule that it broke, RUN/report.html explains
+    both. The same command on the same RUN goes on where it was stopped.
     """
     started = time.monotonic()
     from corpus.command import CleanCall, prepare
@@ -81,27 +93,35 @@ def clean(
         carry_out(call, prepared)
 
 
-@app.command()
+@app.command(
+    epilog=options.examples(
+        "corpus show runs/first --rejected --reason rules.top_2gram --limit 5",
+        "corpus show runs/first --grep 图书馆 --full",
+    )
+)
 def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory of `corpus clean`.")],
-    rejected: Annotated[bool, typer.Option("--rejected", help="Rejected documents, not kept ones.")] = False,
+    rejected: Annotated[bool, typer.Option("--rejected", help="Show rejected documents, not kept ones.")] = False,
     reason: Annotated[
         str | None,
-        typer.Option("--reason", help="Only rejected for this, e.g. rules.chars; rules: for any rule."),
+        typer.Option("--reason", metavar="REASON", help="Only rejected for this, as rules.chars; rules: for any rule."),
     ] = None,
-    language: Annotated[str | None, typer.Option("--language", help="Only this language, e.g. zh.")] = None,
-    source: Annotated[str | None, typer.Option("--source", help="Only this source.")] = None,
+    language: Annotated[
+        str | None, typer.Option("--language", metavar="CODE", help="Only this language, as zh.")
+    ] = None,
+    source: Annotated[str | None, typer.Option("--source", metavar="NAME", help="Only this source.")] = None,
     grep: Annotated[
         str | None,
         typer.Option("--grep", metavar="TEXT", help="Only with TEXT in text, title or URL, in any case."),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many.")] = 10,
-    offset: Annotated[int, typer.Option("--offset", min=0, help="Leave out so many first.")] = 0,
-    full: Annotated[bool, typer.Option("--full", help="Whole texts.")] = False,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Show N documents at most.")] = 10,
+    offset: Annotated[int, typer.Option("--offset", metavar="N", min=0, help="Leave out the first N.")] = 0,
+    full: Annotated[bool, typer.Option("--full", help="Show whole texts.")] = False,
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Show documents of a finished run, and why each rejected one was."""
+    """Show documents of a run, and why each rejected one was."""
     from corpus import show as browse
 
     wanted = browse.Wanted(
@@ -118,7 +138,10 @@ def show(
 
 @app.command()
 def settings(as_json: options.Json = False) -> None:
-    """List every setting of `corpus clean` with its default and meaning, and the shipped rules."""
+    """List every setting with its default and meaning.
+
+    Those of `corpus clean` first, with the rules of the shipped configs; then those of the other commands.
+    """
     from corpus.settings import show_settings
 
     show_settings(as_json)

@@ -11,13 +11,18 @@ from runkit import console, options
 Documents = Annotated[
     list[str],
     typer.Argument(
-        metavar="DOCS...",
+        metavar="DOCS",
         help="Runs, parquet, JSON lines or text: files, folders, globs or URLs, each optionally NAME=PATH.",
     ),
 ]
 
 
-@app.command()
+@app.command(
+    epilog=options.examples(
+        "corpus dedup runs/first books=books.parquet --out runs/unique",
+        "corpus dedup runs/second --against runs/first -s lines.enabled=false --out runs/news",
+    )
+)
 def dedup(
     inputs: Documents,
     out: options.Out,
@@ -38,11 +43,11 @@ def dedup(
     lang: options.Lang = "en",
     max_bad: options.MaxBad = 1.0,
 ) -> None:
-    """Take out what is there more than once, across sources and earlier runs.
+    """Take out what is there more than once.
 
-    Copies of documents go; lines, paragraphs and exact substrings that stand in many documents are cut. Each step can
-    be switched off: -s documents.enabled=false, lines, paragraphs, substrings. `corpus settings` lists what -s and
-    --config take. The same command on the same RUN goes on where it was stopped.
+    Copies of documents go, across all sources and, with --against, earlier runs; lines, paragraphs and exact substrings
+    that stand in many documents are cut. Each step can be switched off: -s documents.enabled=false, lines, paragraphs,
+    substrings. The same command on the same RUN goes on where it was stopped.
     """
     started = time.monotonic()
     from corpus.dedup_config import DeepDedupConfig
@@ -69,7 +74,12 @@ def dedup(
     )
 
 
-@app.command()
+@app.command(
+    epilog=options.examples(
+        "corpus decontaminate runs/unique --against c-eval --against mine=questions.jsonl --out runs/fair",
+        "corpus decontaminate runs/unique --against c-eval -s action=drop --dry-run --out runs/fair",
+    )
+)
 def decontaminate(
     inputs: Documents,
     out: options.Out,
@@ -93,10 +103,11 @@ def decontaminate(
     lang: options.Lang = "en",
     max_bad: options.MaxBad = 1.0,
 ) -> None:
-    """Find test questions and answers in documents, and cut them out or drop the documents.
+    """Take test questions and their answers out of documents.
 
     13 units in a row (Han characters, words of other scripts) that are a test item's are a match, whatever width, case,
-    punctuation or script they are written in. `corpus settings` lists what -s and --config take.
+    punctuation or script they are written in. Matches are cut, or whole documents dropped. The same command on the same
+    RUN goes on where it was stopped.
     """
     started = time.monotonic()
     from corpus.decontaminate_config import DecontaminateConfig

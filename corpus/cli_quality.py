@@ -10,12 +10,17 @@ from corpus.cli_app import app
 from runkit import console, options
 
 quality = console.app("quality", "Models that tell good texts from bad ones, and their scores.")
-app.add_typer(quality, name="quality", help="Fit models that tell good texts from bad ones, and score sets by them.")
+app.add_typer(quality, name="quality", help="Fit models of good texts, and score sets by them.")
 
 _SET = "Runs, parquet, JSON lines or text, optionally NAME=PATH; repeatable."
 
 
-@quality.command()
+@quality.command(
+    epilog=options.examples(
+        "corpus quality fit --good books.parquet --bad runs/first --out runs/quality",
+        "corpus clean crawl/*.warc.gz -s quality.model=runs/quality --out runs/chosen",
+    )
+)
 def fit(
     good: Annotated[list[str], typer.Option("--good", metavar="DOCS", help=f"Texts to be like. {_SET}")],
     bad: Annotated[
@@ -31,11 +36,13 @@ def fit(
     settings: options.Set = None,
     seed: options.SeedSetting = None,
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
     lang: options.Lang = "en",
 ) -> None:
-    """Fit a linear classifier over character n-grams on good and on bad texts.
+    """Fit a classifier on good and on bad texts.
 
+    It is linear, over character n-grams; RUN/quality.model is the model, RUN/report.html says what it is worth.
     `corpus clean -s quality.model=RUN` then measures the signal `quality`, for which `rules.quality.min` is the bound.
     """
     started = time.monotonic()
@@ -48,7 +55,13 @@ def fit(
     carry_out(FitCall(good=good, bad=bad, out=out, config=chosen, as_json=as_json, lang=lang, started=started))
 
 
-@quality.command("fit-perplexity")
+@quality.command(
+    "fit-perplexity",
+    epilog=options.examples(
+        "corpus quality fit-perplexity --good books.parquet --terciles runs/first --out runs/perplexity",
+        "corpus clean crawl/*.warc.gz -s quality.perplexity=runs/perplexity --out runs/chosen",
+    ),
+)
 def fit_perplexity(
     good: Annotated[list[str], typer.Option("--good", metavar="DOCS", help=f"Clean texts. {_SET}")],
     out: options.Out,
@@ -62,11 +75,13 @@ def fit_perplexity(
     settings: options.Set = None,
     seed: options.SeedSetting = None,
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
     lang: options.Lang = "en",
 ) -> None:
-    """Fit a character n-gram model on clean texts: what surprises it is unlike them.
+    """Fit a character n-gram model on clean texts.
 
+    What surprises it is unlike them; RUN/quality.model is the model, RUN/report.html says where its thirds lie.
     `corpus clean -s quality.perplexity=RUN` then measures the signal `perplexity`, bounded by `rules.perplexity.max`.
     """
     started = time.monotonic()
@@ -82,12 +97,17 @@ def fit_perplexity(
     carry_out(call)
 
 
-@quality.command()
+@quality.command(
+    epilog=options.examples(
+        "corpus quality score runs/fair --model runs/quality --model runs/perplexity --out runs/scored",
+    )
+)
 def score(
-    inputs: Annotated[list[str], typer.Argument(metavar="DOCS...", help=_SET)],
+    inputs: Annotated[list[str], typer.Argument(metavar="DOCS", help=_SET)],
     out: options.Out,
     model: Annotated[
-        list[Path], typer.Option("--model", help="Run or file of `fit` or `fit-perplexity`; one of each at most.")
+        list[Path],
+        typer.Option("--model", metavar="MODEL", help="Run or file of `fit` or `fit-perplexity`; one of each at most."),
     ],
     settings: options.Set = None,
     workers: options.Workers = console.default_workers(),
@@ -99,7 +119,11 @@ def score(
     lang: options.Lang = "en",
     max_bad: options.MaxBad = 1.0,
 ) -> None:
-    """Score a set by fitted models: RUN/documents with the columns s_quality, s_perplexity and bucket."""
+    """Score a set of texts by fitted models.
+
+    RUN/documents has the set with the columns s_quality, s_perplexity and bucket (head, middle, tail). The same command
+    on the same RUN goes on where it was stopped.
+    """
     started = time.monotonic()
     from corpus.quality_score import ScoreCall, ScoreConfig
     from corpus.quality_score import score as carry_out

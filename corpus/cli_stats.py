@@ -9,12 +9,17 @@ from corpus.cli_app import app
 from runkit import console, options
 
 
-@app.command()
+@app.command(
+    epilog=options.examples(
+        "corpus stats runs/first books=books.parquet --out runs/stats",
+        "corpus stats train.jsonl.zst -s text_field=output --lang zh --out runs/stats-zh",
+    )
+)
 def stats(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="DOCS...",
+            metavar="DOCS",
             help="Runs, parquet, JSON lines or text: files, folders, globs or URLs, each optionally NAME=PATH.",
         ),
     ],
@@ -32,9 +37,10 @@ def stats(
     lang: options.Lang = "en",
     max_bad: options.MaxBad = 1.0,
 ) -> None:
-    """Say what a set of texts is made of: RUN/report.html and RUN/summary.json.
+    """Say what a set of texts is made of.
 
-    Lengths, languages, sources, domains, characters by class, vocabulary growth, copies, repeated lines.
+    RUN/report.html and RUN/summary.json tell lengths, languages, sources, domains, characters by class, growth of the
+    vocabulary, copies and repeated lines.
     """
     started = time.monotonic()
     from corpus.stats_config import StatsConfig

@@ -11,18 +11,29 @@ from runkit import console, options
 from runkit.errors import UsageError
 
 
-@app.command()
+@app.command(
+    epilog=options.examples(
+        "corpus tune runs/first -s rules.top_2gram.max=0.3",
+        "corpus tune runs/first --page runs/tune.html",
+        "corpus tune runs/first -s rules.chars.min=60 --apply --out runs/second",
+    )
+)
 def tune(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory of `corpus clean`.")],
     config: options.ConfigFile = None,
     settings: options.Set = None,
     samples: Annotated[
-        int, typer.Option("--samples", min=0, max=100, help="Documents to show of those that flip.")
+        int, typer.Option("--samples", metavar="N", min=0, max=100, help="Show N of the documents that flip.")
     ] = 3,
-    page: Annotated[Path | None, typer.Option("--page", help="Write a page with a slider for each rule.")] = None,
-    apply: Annotated[bool, typer.Option("--apply", help="Write a run with these thresholds.")] = False,
+    page: Annotated[
+        Path | None, typer.Option("--page", metavar="FILE", help="Write an HTML page with a slider for each rule.")
+    ] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Write a run with these thresholds; the dump is not read.")
+    ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Run directory that --apply writes; unset: RUN-tuned.")
+        Path | None,
+        typer.Option("--out", metavar="RUN", help="Run directory that --apply writes.", show_default="RUN-tuned"),
     ] = None,
     workers: options.Workers = console.default_workers(),
     as_json: options.Json = False,
@@ -30,9 +41,9 @@ def tune(
     verbose: options.Verbose = 0,
     lang: options.Lang = "en",
 ) -> None:
-    """Show what other thresholds would keep of a finished run, from its stored signals, at once.
+    """Show what other thresholds would keep of a run.
 
-    For example `corpus tune RUN -s rules.top_2gram.max=0.3`. Without any, the rules of the run are listed.
+    Documents and characters won and lost, from stored signals, at once. Without -s the rules of the run are listed.
     """
     started = time.monotonic()
     if out is not None and not apply:

@@ -21,31 +21,50 @@ def _limits(budget: float | None, concurrency: str, retry_failed: bool, quiet: b
 
 
 _WHO = "a file of answers, a checkpoint folder, name@https://host/v1, or a name in models.yaml or at OPENAI_BASE_URL"
-Systems = Annotated[list[str], typer.Argument(metavar="[NAME=]SYSTEM...", help=f"Two or more to compare, each {_WHO}.")]
+Systems = Annotated[list[str], typer.Argument(metavar="[NAME=]SYSTEM", help=f"Two or more to compare, each {_WHO}.")]
 Questions = Annotated[
     list[str],
-    typer.Option("--questions", metavar="FILE", help="Our layout, BELLE's evaluation set or Alpaca's; repeatable."),
+    typer.Option(
+        "--questions", metavar="FILE", help="Questions: our layout, BELLE's evaluation set or Alpaca's; repeatable."
+    ),
 ]
 Judges = Annotated[
     list[str],
     typer.Option(
         "--judge",
         metavar="MODEL",
-        help="As a system, no file; overlap: a weak baseline without a model; repeatable.",
+        help="Who judges: as a system, but no file; overlap: a weak baseline, no network; repeatable.",
     ),
 ]
 Reference = Annotated[
     str | None,
-    typer.Option("--reference", metavar="SYSTEM", help="What the others are compared with: one of them, or one more."),
+    typer.Option(
+        "--reference",
+        metavar="SYSTEM",
+        help="What the others are compared with: one of them, or one more.",
+        show_default="the last one",
+    ),
 ]
 Grammar = Annotated[
     Literal["scores", "three-way"] | None,
-    typer.Option("--grammar", help="scores: 1 to 10 each; three-way: A, B or tie, for judges that cannot score."),
+    typer.Option(
+        "--grammar",
+        help="scores: 1 to 10 each; three-way: A, B or tie, for judges that cannot score. As -s grammar=….",
+    ),
 ]
-Samples = Annotated[int | None, typer.Option("--samples", min=1, help="Verdicts of each judge for each order.")]
+Samples = Annotated[
+    int | None,
+    typer.Option("--samples", metavar="N", min=1, help="Verdicts of each judge for each order. As -s samples=N."),
+]
 
 
-@app.command()
+@app.command(
+    epilog=options.examples(
+        "judge compare runs/base runs/chat --questions examples/questions.jsonl --judge overlap --out runs/cmp",
+        "judge compare runs/chat qwen --questions mine.jsonl --judge deepseek --budget 3 --dry-run --out runs/paid",
+        "judge compare old=answers.jsonl runs/chat --questions mine.jsonl --judge deepseek --budget 3 --out runs/paid",
+    )
+)
 def compare(
     systems: Systems,
     questions: Questions,
@@ -71,10 +90,10 @@ def compare(
     max_bad: options.MaxBad = 1.0,
     retry_failed: options.RetryFailed = False,
 ) -> None:
-    """Which of two or more systems answers better, in both orders: RUN/summary.json and RUN/report.html.
+    """Say which of two or more systems answers better.
 
-    The same command on the same RUN goes on where it was stopped and pays for no call twice. `judge settings` lists
-    what -s and --config take.
+    Judges see each pair of answers in both orders; RUN/report.html opens with one line, RUN/verdicts.jsonl holds every
+    verdict with its text. The same command on the same RUN goes on where it was stopped and pays for no call twice.
     """
     started = time.monotonic()
     from judge.compare_config import CompareConfig
@@ -107,10 +126,14 @@ def compare(
     )
 
 
-@app.command()
+@app.command(
+    epilog=options.examples(
+        "judge answer qwen --questions mine.jsonl --models models.yaml --budget 1 --out runs/qwen",
+    )
+)
 def answer(
     systems: Annotated[
-        list[str], typer.Argument(metavar="[NAME=]MODEL...", help=f"One or more to ask, each {_WHO.split(', ', 1)[1]}.")
+        list[str], typer.Argument(metavar="[NAME=]MODEL", help=f"One or more to ask, each {_WHO.split(', ', 1)[1]}.")
     ],
     questions: Questions,
     out: options.Out,
@@ -129,7 +152,11 @@ def answer(
     max_bad: options.MaxBad = 1.0,
     retry_failed: options.RetryFailed = False,
 ) -> None:
-    """Collect answers alone: RUN/answers.jsonl, which `judge compare` takes as a system."""
+    """Collect the answers of models to questions.
+
+    RUN/answers.jsonl, which `judge compare` takes as a system. The same command on the same RUN goes on where it was
+    stopped and pays for no call twice.
+    """
     started = time.monotonic()
     from judge.compare_config import AnswerConfig
 
@@ -156,7 +183,11 @@ def answer(
     )
 
 
-@app.command()
+@app.command(
+    epilog=options.examples(
+        "judge export runs/cmp --pairs --min-margin 2 --out pairs.jsonl",
+    )
+)
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run of `judge compare`.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="JSON lines to write.")],
@@ -164,11 +195,19 @@ def export(
         bool, typer.Option("--pairs", help="Chosen and rejected answers where both orders agree; needed.")
     ] = False,
     min_margin: Annotated[
-        float, typer.Option("--min-margin", min=0, help="Points by which a pair has to be won, over both orders.")
+        float,
+        typer.Option(
+            "--min-margin", metavar="POINTS", min=0, help="Points by which a pair has to be won, over both orders."
+        ),
     ] = 0.0,
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
 ) -> None:
-    """Write pairs for preference tuning: prompt, chosen, rejected; what both orders do not confirm is left out."""
+    """Write pairs for preference tuning.
+
+    JSON lines with prompt, chosen and rejected; what both orders do not confirm is left out and counted.
+    """
     from judge.export import ExportCall, export_pairs
     from runkit.errors import UsageError
 
@@ -177,12 +216,22 @@ def export(
     export_pairs(ExportCall(run=run, out=out, min_margin=min_margin, as_json=as_json))
 
 
-@app.command()
+@app.command(
+    epilog=options.examples(
+        "judge selftest --judge overlap",
+        "judge selftest --judge deepseek --models models.yaml --budget 1 --out runs/selftest",
+    )
+)
 def selftest(
     judge: Annotated[str, typer.Option("--judge", metavar="MODEL", help="The judge to try, as for `judge compare`.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Run directory with the scorecard and the calls; else nothing is kept."),
+        typer.Option(
+            "--out",
+            metavar="RUN",
+            help="Run directory for scorecard and calls: new, empty, or one to resume.",
+            show_default="nothing is kept",
+        ),
     ] = None,
     grammar: Grammar = None,
     budget: options.Budget = None,
@@ -198,7 +247,10 @@ def selftest(
     verbose: options.Verbose = 0,
     retry_failed: options.RetryFailed = False,
 ) -> None:
-    """Try a judge before it is paid for: identical, empty, cut, padded, wrong, constant and injected answers."""
+    """Try a judge before it is paid for.
+
+    Identical, empty, cut, padded, wrong, constant and injected answers, and a scorecard of what it made of them.
+    """
     started = time.monotonic()
     from judge.compare_config import CompareConfig
 
@@ -225,7 +277,7 @@ def selftest(
 
 @app.command()
 def settings(as_json: options.Json = False) -> None:
-    """List every setting of each command with its default and meaning."""
+    """List every setting with its default and meaning."""
     from judge.settings import show_settings
 
     show_settings(as_json)

@@ -31,19 +31,25 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-@app.command(name="import")
+@app.command(
+    name="import",
+    epilog=options.examples(
+        "judge import verdicts.jsonl.zst --grammar two-scores --reference gpt-3.5-turbo --out runs/recorded",
+    ),
+)
 def import_(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE...",
+            metavar="FILE",
             help="Records with question_id, first, second, raw (and category, judge): jsonl, gz, zst.",
         ),
     ],
     grammar: Annotated[
         Literal["two-scores", "three-way", "scores", "three-way-nonce"],
         typer.Option(
-            help="two-scores: two numbers; three-way: 1/2/3 or A/B/tie; scores, three-way-nonce: of our own prompts."
+            "--grammar",
+            help="two-scores: two numbers; three-way: 1/2/3 or A/B/tie; scores, three-way-nonce: of our own prompts.",
         ),
     ],
     out: options.Out,
@@ -54,7 +60,10 @@ def import_(
     lang: options.Lang = "en",
     max_bad: options.MaxBad = 1.0,
 ) -> None:
-    """Take recorded texts of judges as the verdicts of a run: RUN/verdicts.jsonl and RUN/report.html."""
+    """Take recorded texts of any judge as verdicts.
+
+    RUN/verdicts.jsonl and RUN/report.html with the same figures as of `judge compare`.
+    """
     started = time.monotonic()
     with _uncollected():
         from judge.recorded import ImportCall, import_verdicts
@@ -74,7 +83,7 @@ def import_(
         )
 
 
-@app.command()
+@app.command(epilog=options.examples("judge report runs/cmp --lang zh"))
 def report(
     run: Run,
     reference: Reference = None,
@@ -83,14 +92,17 @@ def report(
     verbose: options.Verbose = 0,
     lang: options.Lang = "en",
 ) -> None:
-    """Show which system is better and how sure that is; writes RUN/report.html and RUN/summary.json."""
+    """Show which system is better, and how sure that is.
+
+    RUN/report.html and RUN/summary.json are written anew.
+    """
     with _uncollected():
         from judge.reporting import ReportCall, show_report
 
         show_report(ReportCall(run=run, as_json=as_json, quiet=quiet, lang=lang, reference=reference))
 
 
-@app.command()
+@app.command(epilog=options.examples("judge reparse runs/cmp"))
 def reparse(
     run: Run,
     as_json: options.Json = False,
@@ -98,7 +110,10 @@ def reparse(
     verbose: options.Verbose = 0,
     lang: options.Lang = "en",
 ) -> None:
-    """Read every stored text of a judge again with the grammar as it is now; makes no call."""
+    """Read every stored text of a judge again.
+
+    With the grammar as it is now; no call is made.
+    """
     with _uncollected():
         from judge.reparse import ReparseCall
         from judge.reparse import reparse as carry_out

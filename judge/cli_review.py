@@ -24,29 +24,66 @@ def _share(value: float) -> float:
     return value
 
 
-@app.command()
+Port = Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0: any that is free; it is printed.")]
+Host = Annotated[
+    str,
+    typer.Option("--host", metavar="ADDRESS", help="Listen here; others than this machine's need --token-file."),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option("--token-file", metavar="FILE", help="Its first line is the secret that every request must bring."),
+]
+PageLang = Annotated[
+    str,
+    typer.Option(
+        "--lang",
+        metavar="en|zh",
+        callback=_page_lang,
+        help="Language of the page.",
+        show_default="the browser's",
+    ),
+]
+Items = Annotated[
+    int | None,
+    typer.Option("--items", min=1, metavar="N", help="A fair sample of N pairs for everybody.", show_default="all"),
+]
+Repeat = Annotated[
+    float,
+    typer.Option(
+        "--repeat",
+        metavar="SHARE",
+        callback=_share,
+        help="Share shown twice, sides swapped, to test consistency; 0 to 1.",
+    ),
+]
+ReviewSeed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed", metavar="N", min=0, help="Seed of sample, order and sides.", show_default="0; as first given"
+    ),
+]
+Reviewers = Annotated[
+    str,
+    typer.Option("--reviewers", metavar="NAME,NAME", help="Who may judge.", show_default="whoever opens the page"),
+]
+
+
+@app.command(
+    epilog=options.examples(
+        "judge review runs/cmp --items 50 --reviewers 小王,小李 --open",
+        "judge review runs/cmp --export people.jsonl",
+    )
+)
 def review(
     run: Run,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free; it is printed.")] = 8700,
-    host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; others than this machine's need a token.")
-    ] = "127.0.0.1",
-    token_file: Annotated[
-        Path | None, typer.Option("--token-file", metavar="FILE", help="Its first line is asked of everybody.")
-    ] = None,
-    lang: Annotated[
-        str, typer.Option("--lang", callback=_page_lang, help="Language of the page: en or zh; the browser's.")
-    ] = "",
-    items: Annotated[
-        int | None, typer.Option("--items", min=1, metavar="N", help="A fair sample of N pairs for everybody; all.")
-    ] = None,
-    repeat: Annotated[
-        float, typer.Option("--repeat", callback=_share, help="Share shown twice, sides swapped, to test consistency.")
-    ] = 0.1,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of sample, order and sides; 0, kept.")] = None,
-    reviewers: Annotated[
-        str, typer.Option("--reviewers", metavar="NAME,NAME", help="Who may judge; whoever opens the page.")
-    ] = "",
+    port: Port = 8700,
+    host: Host = "127.0.0.1",
+    token_file: TokenFile = None,
+    lang: PageLang = "",
+    items: Items = None,
+    repeat: Repeat = 0.1,
+    seed: ReviewSeed = None,
+    reviewers: Reviewers = "",
     export: Annotated[
         Path | None, typer.Option("--export", metavar="FILE", help="Write people's verdicts as JSON lines, and leave.")
     ] = None,
@@ -58,10 +95,10 @@ def review(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Let people compare the answers of a run on a local page, blind: keys 1 left, 2 right, 0 tie, 9 both bad.
+    """Let people compare answers blind, on a local page.
 
-    Each verdict is on the disk before the next pair is shown; who comes back under the same name goes on where they
-    stopped. -v prints a line for each request.
+    Keys: 1 left, 2 right, 0 tie, 9 both bad. Each verdict is on the disk before the next pair is shown; who comes back
+    under the same name goes on where they stopped. -v prints a line for each request.
     """
     from judge.review import ReviewCall
     from judge.review import review as carry_out
@@ -87,19 +124,26 @@ def review(
     )
 
 
-@app.command()
+@app.command(epilog=options.examples("judge agreement runs/cmp"))
 def agreement(
     run: Run,
     reference: Annotated[
-        str | None, typer.Option("--reference", metavar="NAME", help="System that others are compared with; the run's.")
+        str | None,
+        typer.Option(
+            "--reference",
+            metavar="NAME",
+            help="The system that the others are compared with.",
+            show_default="the run's",
+        ),
     ] = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Judges against people, people against each other, and the difference and win rate that people have calibrated.
+    """Show how far judges agree with people.
 
-    People's verdicts come from `judge review`.
+    And people with each other, with differences and win rates that people have calibrated; people's verdicts come from
+    `judge review`.
     """
     from judge.agreement import AgreementCall
     from judge.agreement import agreement as carry_out

@@ -70,6 +70,7 @@ def app(name: str, help: str) -> typer.Typer:
     """A command with sub-commands: plain text, `-h`, no pretty tracebacks (they print variables' values)."""
     return typer.Typer(
         name=name,
+        cls=_Commands,
         help=help,
         no_args_is_help=True,
         add_completion=False,
@@ -77,6 +78,13 @@ def app(name: str, help: str) -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+
+
+class _Commands(typer.core.TyperGroup):
+    """Commands in the order in which they were made, `settings` behind them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=lambda name: name == "settings")
 
 
 def run_app(app: typer.Typer, argv: Sequence[str] | None = None) -> int:

@@ -44,47 +44,77 @@ def _share(value: float) -> float:
     return value
 
 
-Out = Annotated[Path, typer.Option("--out", help="Run directory: new, empty, or one to resume.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file with settings.")]
+def examples(*lines: str) -> str:
+    """What the help of a command ends with; each line can be run as it stands, with files of one's own."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+Out = Annotated[Path, typer.Option("--out", metavar="RUN", help="Run directory: new, empty, or one to resume.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="YAML file with settings; `settings` lists them.")
+]
 Set = Annotated[
     list[str] | None,
-    typer.Option("-s", "--set", metavar="KEY=VALUE", help="Override one setting; repeatable."),
+    typer.Option("-s", "--set", metavar="KEY=VALUE", help="One setting, whatever --config says; repeatable."),
 ]
-Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes; the output is the same for any number.")]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Take the first N records only.")]
+Workers = Annotated[
+    int,
+    typer.Option("--workers", metavar="N", min=1, help="Processes; the output is the same for any number."),
+]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Take the first N records only.")]
 Sample = Annotated[
-    float | None, typer.Option("--sample", callback=_fraction, help="Take a fair part by hash, e.g. 0.01.")
+    float | None,
+    typer.Option("--sample", metavar="SHARE", callback=_fraction, help="Take a fair part by hash: 0.01 is 1 in 100."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write and send nothing.")]
 SeedSetting = Annotated[
-    int | None, typer.Option("--seed", min=0, help="-s seed=…; same inputs, config and seed: same bytes.")
+    int | None,
+    typer.Option("--seed", metavar="N", min=0, help="Same inputs, config and seed: same bytes. As -s seed=N."),
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Same inputs, config and seed: same bytes.")]
-Lang = Annotated[str, typer.Option("--lang", callback=_known_lang, help="Language of the report: en or zh.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Same inputs, config and seed: same bytes.")]
+Lang = Annotated[
+    str, typer.Option("--lang", metavar="en|zh", callback=_known_lang, help="Language of reports and pages.")
+]
 MaxBad = Annotated[
     float,
-    typer.Option("--max-bad", callback=_share, help="Exit with 6 when more than this share of the records was bad."),
+    typer.Option(
+        "--max-bad",
+        metavar="SHARE",
+        callback=_share,
+        help="Exit with 6 when more than this share (0 to 1) of the records was bad.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
 Verbose = Annotated[
     int,
-    typer.Option("-v", "--verbose", count=True, callback=note_verbosity, help="-vv: tracebacks of errors too."),
+    typer.Option(
+        "-v",
+        "--verbose",
+        count=True,
+        callback=note_verbosity,
+        show_default=False,
+        help="-vv: tracebacks of errors too.",
+    ),
 ]
 
 # Of commands that call models.
 Budget = Annotated[
-    float | None, typer.Option("--budget", min=0, metavar="USD", help="Never spend more than this on calls.")
+    float | None,
+    typer.Option("--budget", min=0, metavar="USD", help="Never spend more than so many US dollars on calls."),
 ]
 Concurrency = Annotated[
     str,
-    typer.Option("--concurrency", callback=_at_a_time, metavar="N|auto", help="Calls at a time; auto: found out."),
+    typer.Option(
+        "--concurrency", callback=_at_a_time, metavar="N|auto", help="Calls at a time, 1 to 1,024; auto finds it out."
+    ),
 ]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Ask again what failed in an earlier start.")]
 ModelsFile = Annotated[
     Path | None,
-    typer.Option("--models", metavar="FILE", help="Entries for names of models; models.yaml if there is one."),
+    typer.Option("--models", metavar="FILE", show_default="models.yaml if there is one", help="Names of models."),
 ]
 Prices = Annotated[
-    Path | None, typer.Option("--prices", metavar="FILE", help="USD for a million tokens, instead of our table.")
+    Path | None,
+    typer.Option("--prices", metavar="FILE", help="US dollars for a million tokens.", show_default="our table"),
 ]

@@ -24,10 +24,14 @@ def _rouge(value: float) -> float:
 SeedFiles = Annotated[
     list[Path], typer.Option("--seeds", metavar="FILE", help="Seed tasks: ours, Alpaca's or BELLE's; repeatable.")
 ]
-Number = Annotated[int, typer.Option("-n", "--n", min=1, help="Items to keep.")]
+Number = Annotated[int, typer.Option("-n", "--n", metavar="N", min=1, help="Items to keep; may be raised later.")]
 ModelName = Annotated[
     str,
-    typer.Option("--model", help="name@https://host/v1, a name in models.yaml or at OPENAI_BASE_URL; template: rules."),
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="name@https://host/v1, or a name in models.yaml or at OPENAI_BASE_URL; template: rules, no network.",
+    ),
 ]
 FromDocs = Annotated[
     list[str] | None,
@@ -35,7 +39,7 @@ FromDocs = Annotated[
 ]
 TwoPhase = Annotated[bool, typer.Option("--two-phase", help="Ask for tasks first, and answer each one alone.")]
 Topics = Annotated[
-    Path | None, typer.Option("--topics", metavar="FILE", help="Text file with a topic a line, instead of ours.")
+    Path | None, typer.Option("--topics", metavar="FILE", help="Text file with a topic a line.", show_default="ours")
 ]
 InstructionRun = Annotated[
     Path, typer.Argument(metavar="RUN", help="Run of `selfinstruct generate` or `selfinstruct dedup`.")
@@ -43,16 +47,18 @@ InstructionRun = Annotated[
 Files = Annotated[
     list[str],
     typer.Argument(
-        metavar="FILE...", help="Instruction sets: Alpaca, BELLE, ShareGPT, messages; JSON, JSON lines, zst, gz."
+        metavar="FILE", help="Instruction sets: Alpaca, BELLE, ShareGPT, messages; JSON, JSON lines, zst, gz."
     ),
 ]
 Tokenizer = Annotated[
     Literal["char", "word", "jieba"],
-    typer.Option("--tokenizer", help="What ROUGE-L counts: char (Chinese characters and runs of others), word, jieba."),
+    typer.Option("--tokenizer", help="What ROUGE-L counts: Chinese characters and runs of others, words, or jieba's."),
 ]
 
 
-Threshold = Annotated[float, typer.Option("--threshold", callback=_rouge, help="Highest ROUGE-L F1.")]
+Threshold = Annotated[
+    float, typer.Option("--threshold", metavar="F1", callback=_rouge, help="Highest ROUGE-L F1, above 0 up to 1.")
+]
 
 
 @app.callback()
@@ -60,7 +66,13 @@ def _selfinstruct() -> None:
     pass
 
 
-@app.command()
+@app.command(
+    epilog=options.examples(
+        "selfinstruct generate --seeds examples/seeds.jsonl --model template --n 500 --out runs/inst",
+        "selfinstruct generate --seeds examples/seeds.jsonl --model deepseek-chat --n 10000 --dry-run --out runs/many",
+        "selfinstruct generate --seeds mine.jsonl --model qwen --models models.yaml --n 500 --budget 2 --out runs/few",
+    )
+)
 def generate(
     seeds: SeedFiles,
     out: options.Out,
@@ -84,10 +96,10 @@ def generate(
     max_bad: options.MaxBad = 1.0,
     retry_failed: options.RetryFailed = False,
 ) -> None:
-    """Make instruction data from seed tasks with a model: RUN/instructions.jsonl and RUN/report.html.
+    """Make instructions from seed tasks, by a model or by rules.
 
-    The same command on the same RUN goes on where it was stopped and pays for no call twice. `selfinstruct settings`
-    lists what -s and --config take.
+    RUN/instructions.jsonl holds what is kept, RUN/rejected.jsonl the rest with all reasons, RUN/ledger.sqlite every
+    call. The same command on the same RUN goes on where it was stopped and pays for no call twice.
     """
     started = time.monotonic()
     from selfinstruct.config import GenerateConfig
@@ -122,21 +134,29 @@ def generate(
     )
 
 
-@app.command()
+@app.command(
+    epilog=options.examples(
+        "selfinstruct dedup alpaca.json belle.jsonl.zst --out runs/new",
+    )
+)
 def dedup(
     files: Files,
     out: options.Out,
     tokenizer: Tokenizer = "char",
     threshold: Threshold = 0.7,
     nearest: Annotated[
-        bool, typer.Option("--nearest", help="Note the nearest of what is kept too; takes about three times as long.")
+        bool, typer.Option("--nearest", help="Note the nearest of what is kept too; three times as long.")
     ] = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
     max_bad: options.MaxBad = 1.0,
 ) -> None:
-    """Keep what is new of instruction sets, by exact ROUGE-L: RUN/instructions.jsonl and RUN/rejected.jsonl."""
+    """Keep what is new in instruction sets, by exact ROUGE-L.
+
+    In the order in which they come: RUN/instructions.jsonl holds what is kept, RUN/rejected.jsonl the rest, each with
+    its nearest.
+    """
     started = time.monotonic()
     with _uncollected():
         from selfinstruct.dedup import DedupCall
@@ -169,7 +189,11 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-@app.command()
+@app.command(
+    epilog=options.examples(
+        "selfinstruct overlap test-questions.jsonl runs/inst --out nearest.jsonl",
+    )
+)
 def overlap(
     ours: Annotated[str, typer.Argument(metavar="A", help="Instruction set whose items are looked for.")],
     theirs: Annotated[str, typer.Argument(metavar="B", help="Instruction set that they are looked for in.")],
@@ -181,8 +205,12 @@ def overlap(
     threshold: Threshold = 0.7,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
 ) -> None:
-    """Say how near the items of one set come to those of another, as a test set to a training set."""
+    """Say how near the items of one set are to another's.
+
+    As those of a test set to a training set: for each item of A the nearest of B, by exact ROUGE-L.
+    """
     from selfinstruct.dedup import OverlapCall
     from selfinstruct.dedup import overlap as carry_out
 
@@ -193,30 +221,47 @@ def overlap(
     )
 
 
-@app.command()
+@app.command(epilog=options.examples("selfinstruct stats runs/inst --lang zh"))
 def stats(
-    run: InstructionRun, as_json: options.Json = False, quiet: options.Quiet = False, lang: options.Lang = "en"
+    run: InstructionRun,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+    lang: options.Lang = "en",
 ) -> None:
-    """Show kinds, lengths, novelty, verbs, reasons and cost; writes RUN/report.html."""
+    """Show kinds, lengths, novelty, verbs, reasons and cost.
+
+    RUN/report.html is written anew.
+    """
     from selfinstruct.stats import StatsCall
     from selfinstruct.stats import stats as carry_out
 
     carry_out(StatsCall(run=run, as_json=as_json, quiet=quiet, lang=lang))
 
 
-@app.command()
+@app.command(
+    epilog=options.examples(
+        "selfinstruct export runs/inst --format sharegpt --out train.jsonl",
+        "selfinstruct export belle.jsonl.zst --format messages --out train.jsonl",
+    )
+)
 def export(
     source: Annotated[Path, typer.Argument(metavar="RUN|FILE", help="A run, or an instruction set in any layout.")],
-    out: Annotated[Path, typer.Option("--out", help="New file; for parquet a new or empty folder.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="New file; for parquet a new or empty folder.")],
     layout: Annotated[
         Literal["alpaca", "belle", "sharegpt", "messages", "parquet"],
-        typer.Option("--format", help="alpaca, belle, sharegpt, messages, or parquet with a dataset card."),
+        typer.Option("--format", help="Layout to write; parquet comes with a dataset card."),
     ] = "alpaca",
     system: Annotated[str, typer.Option("--system", metavar="TEXT", help="System message of every conversation.")] = "",
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
     lang: options.Lang = "en",
 ) -> None:
-    """Write a set of instructions in another layout; nothing is lost on the way there and back."""
+    """Write a set of instructions in another layout.
+
+    Nothing is lost on the way there and back.
+    """
     from selfinstruct.export import ExportCall
     from selfinstruct.export import export as carry_out
 
@@ -225,7 +270,7 @@ def export(
 
 @app.command()
 def settings(as_json: options.Json = False) -> None:
-    """List every setting of each command with its default and meaning."""
+    """List every setting with its default and meaning."""
     from selfinstruct.settings import show_settings
 
     show_settings(as_json)

@@ -10,7 +10,7 @@ import typer
 from runkit import console, options
 from runkit.errors import UsageError
 from train import cli_eval, cli_serve, cli_sft, cli_tokenizer
-from train.cli_options import Documents, Dtype, ModelPath, NewFolder, ShardGb, Shards
+from train.cli_options import Documents, Dtype, Keep, ModelPath, NewFolder, ShardGb, Shards
 
 app = console.app("train", "From clean documents to a language model.")
 app.add_typer(cli_tokenizer.app, name="tokenizer")
@@ -22,10 +22,19 @@ def _train() -> None:
     pass
 
 
-@app.command()
+@app.command(
+    epilog=options.examples(
+        "train tokens runs/first books=books.parquet --tokenizer runs/tok --out runs/tokens",
+    )
+)
 def tokens(
     documents: Documents,
-    tokenizer: Annotated[Path, typer.Option("--tokenizer", metavar="TOK", help="Tokenizer: file or folder.")],
+    tokenizer: Annotated[
+        Path,
+        typer.Option(
+            "--tokenizer", metavar="TOK", help="Tokenizer: a file, a model's folder or a run of `fit` or `extend`."
+        ),
+    ],
     out: options.Out,
     config: options.ConfigFile = None,
     settings: options.Set = None,
@@ -40,9 +49,10 @@ def tokens(
     lang: options.Lang = "en",
     max_bad: options.MaxBad = 1.0,
 ) -> None:
-    """Encode documents to memory-mapped shards of token ids, with an index of documents.
+    """Encode documents to shards of token ids.
 
-    The same command on the same SHARDS goes on where it was stopped. `train settings` lists what -s and --config take.
+    RUN/shards is memory-mapped, with an index of documents and the tokenizer beside. The same command on the same RUN
+    goes on where it was stopped.
     """
     started = time.monotonic()
     from train.config import TokensConfig
@@ -69,14 +79,27 @@ def tokens(
     )
 
 
-@app.command()
+@app.command(
+    epilog=options.examples(
+        "train data runs/tokens --tokens 3e8 -s weights.news=0.6 -s weights.books=0.4 --show 2",
+    )
+)
 def data(
     shards: Shards,
     tokens: Annotated[
-        float | None, typer.Option("--tokens", min=1, help="Tokens to train on; one epoch of what runs out first.")
+        float | None,
+        typer.Option(
+            "--tokens",
+            metavar="N",
+            min=1,
+            help="Tokens to train on, as 3e8.",
+            show_default="one epoch of what runs out first",
+        ),
     ] = None,
-    seq_len: Annotated[int | None, typer.Option("--seq-len", min=8, help="Positions in a row; 2,048.")] = None,
-    show: Annotated[int, typer.Option("--show", min=0, help="Decode so many rows.")] = 0,
+    seq_len: Annotated[
+        int | None, typer.Option("--seq-len", metavar="N", min=8, help="Tokens in a row.", show_default="2,048")
+    ] = None,
+    show: Annotated[int, typer.Option("--show", metavar="N", min=0, help="Decode N rows.")] = 0,
     config: options.ConfigFile = None,
     settings: options.Set = None,
     seed: options.SeedSetting = None,
@@ -84,9 +107,9 @@ def data(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Show what a model would be trained on: epochs of each source, rows, what is cut, what stays empty.
+    """Show what a model would be trained on.
 
-    Weights: -s weights.news=0.6 -s weights.books=0.4. `train settings` lists what -s and --config take.
+    Epochs of each source under its weight, rows, what is cut, what stays empty; nothing is written.
     """
     from train.config import DataConfig
     from train.data_view import DataCall, show_data
@@ -97,26 +120,32 @@ def data(
     show_data(DataCall(shards=shards, config=chosen, show=show, as_json=as_json, quiet=quiet))
 
 
-@app.command()
+@app.command(
+    epilog=options.examples(
+        "train pretrain runs/tokens --config configs/model-26m.yaml -s model.vocab=32000 --out runs/base",
+        "train pretrain runs/more-tokens --from llama --train-only embeddings -s optim.lr=1e-3 --out runs/rows",
+        "train pretrain runs/more-tokens --from runs/rows -s lora.rank=16 -s lora.embeddings=true --out runs/adapted",
+    )
+)
 def pretrain(
     out: options.Out,
-    shards: Annotated[list[Path] | None, typer.Argument(metavar="SHARDS...", help="Folders of `train tokens`.")] = None,
-    data: Annotated[
-        list[Path] | None, typer.Option("--data", metavar="SHARDS", help="The same by name; repeatable.")
-    ] = None,
+    shards: Annotated[list[Path] | None, typer.Argument(metavar="SHARDS", help="Folders of `train tokens`.")] = None,
+    data: Annotated[list[Path] | None, typer.Option("--data", metavar="SHARDS", help="The same; repeatable.")] = None,
     source: Annotated[
         Path | None,
         typer.Option("--from", metavar="MODEL", help="Go on from a run, a Hugging Face folder or a .gguf file."),
     ] = None,
     added: Annotated[
         Path | None,
-        typer.Option("--added", metavar="FILE", help="added.jsonl of `extend`; the one beside the shards' tokenizer."),
+        typer.Option(
+            "--added", metavar="FILE", help="added.jsonl of `extend`.", show_default="beside the shards' tokenizer"
+        ),
     ] = None,
     train_only: Annotated[
         Literal["all", "embeddings"] | None,
-        typer.Option("--train-only", help="-s train_only=…: all, or the embedding and the output matrix."),
+        typer.Option("--train-only", help="All weights, or embedding and output matrix. As -s train_only=…."),
     ] = None,
-    keep: Annotated[int | None, typer.Option("--keep", min=1, help="-s keep=…: checkpoints that stay.")] = None,
+    keep: Keep = None,
     config: options.ConfigFile = None,
     settings: options.Set = None,
     as_json: options.Json = False,
@@ -124,10 +153,11 @@ def pretrain(
     verbose: options.Verbose = 0,
     lang: options.Lang = "en",
 ) -> None:
-    """Train a model from nothing or from another one; RUN/checkpoints holds folders that transformers loads.
+    """Train a base model, from nothing or from another one.
 
-    The same command goes on where it was stopped, to the same bits on a CPU. configs/model-5m.yaml and its larger
-    neighbours are shapes to begin with; `train settings` lists what -s and --config take.
+    RUN/checkpoints holds folders that transformers loads, RUN/report.html losses and samples. The same command on the
+    same RUN goes on where it was stopped, to the same bits on a CPU. configs/model-5m.yaml and its larger neighbours
+    are shapes to begin with.
     """
     started = time.monotonic()
     from train.pretrain_config import PretrainConfig
@@ -156,24 +186,54 @@ def pretrain(
     )
 
 
-app.command()(cli_sft.sft)
+app.command(
+    epilog=options.examples(
+        "train sft --from runs/base --data alpaca.json --data ours=runs/inst --inspect 3 --out runs/chat",
+        "train sft --from runs/base --data alpaca.json --data ours=runs/inst -s data.epochs=3 --out runs/chat",
+        "train sft --from llama --data runs/inst --lora 16 --out runs/adapters",
+    )
+)(cli_sft.sft)
 
 
-@app.command()
+Device = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="GPU to reckon hours and memory for, as RTX-4090; repeatable.",
+        show_default="H100",
+    ),
+]
+Mfu = Annotated[
+    float | None,
+    typer.Option(
+        "--mfu", metavar="SHARE", min=0.01, max=1, help="Share of a GPU's peak that is reached.", show_default="0.4"
+    ),
+]
+
+
+@app.command(
+    epilog=options.examples(
+        "train plan runs/tokens --config configs/model-350m.yaml --device RTX-4090 --device H100 --gpus 8",
+        "train plan --config configs/model-1b.yaml --tokens 2e10 --no-measure",
+    )
+)
 def plan(
     shards: Annotated[
-        list[Path] | None, typer.Argument(metavar="[SHARDS...]", help="Folders of `train tokens`, to count epochs of.")
+        list[Path] | None, typer.Argument(metavar="SHARDS", help="Folders of `train tokens`, to count epochs of.")
     ] = None,
-    device: Annotated[
-        list[str] | None,
-        typer.Option("--device", help="GPU to compute hours and memory for, as H100 or RTX-4090; repeatable; H100."),
-    ] = None,
-    gpus: Annotated[int, typer.Option("--gpus", min=1, help="How many of them.")] = 1,
-    mfu: Annotated[
-        float | None, typer.Option("--mfu", min=0.01, max=1, help="Share of a GPU's peak that is reached; 0.4.")
-    ] = None,
+    device: Device = None,
+    gpus: Annotated[int, typer.Option("--gpus", metavar="N", min=1, help="How many of them.")] = 1,
+    mfu: Mfu = None,
     tokens: Annotated[
-        float | None, typer.Option("--tokens", min=1, help="Tokens to train on; what config and shards say.")
+        float | None,
+        typer.Option(
+            "--tokens",
+            metavar="N",
+            min=1,
+            help="Tokens to train on, as 3e8.",
+            show_default="what config and shards say",
+        ),
     ] = None,
     measure: Annotated[bool, typer.Option("--measure/--no-measure", help="Try this machine for some seconds.")] = True,
     config: options.ConfigFile = None,
@@ -182,9 +242,10 @@ def plan(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Say what a training will take before it begins: parameters, memory, disk, tokens, FLOPs, hours.
+    """Say beforehand what a training will take.
 
-    -s and --config are those of `train pretrain`.
+    Parameters, memory, disk, tokens, FLOPs and hours, on this machine and on GPUs; -s and --config are those of
+    `train pretrain`.
     """
     from train.plan import PlanCall
     from train.plan import plan as carry_out
@@ -209,21 +270,40 @@ def plan(
         carry_out(call)
 
 
-@app.command(name="import")
+@app.command(name="import", epilog=options.examples("train import model.gguf --out runs/foreign"))
 def import_(
-    source: ModelPath, out: NewFolder, dtype: Dtype = "fp32", shard_gb: ShardGb = 5.0, as_json: options.Json = False
+    source: ModelPath,
+    out: NewFolder,
+    dtype: Dtype = "fp32",
+    shard_gb: ShardGb = 5.0,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
 ) -> None:
-    """Bring a Hugging Face folder or a GGUF file into the form that training goes on from."""
+    """Bring in a Hugging Face folder or a GGUF file.
+
+    What is written is the form that training goes on from.
+    """
     from train.convert import ConvertCall, import_model
 
     import_model(ConvertCall(source=source, out=out, dtype=dtype, shard_gb=shard_gb, as_json=as_json))
 
 
-@app.command()
+@app.command(
+    epilog=options.examples(
+        "train export runs/chat --out exports/chat --dtype bf16",
+        "train export runs/chat --out chat.gguf --format gguf --dtype q8_0",
+    )
+)
 def export(
     source: ModelPath,
     out: Annotated[
-        Path, typer.Option("--out", help="New or empty folder; with --format gguf a new file that ends in .gguf.")
+        Path,
+        typer.Option(
+            "--out",
+            metavar="FOLDER|FILE",
+            help="New or empty folder; with --format gguf a new file that ends in .gguf.",
+        ),
     ],
     form: Annotated[
         Literal["hf", "gguf"],
@@ -231,14 +311,26 @@ def export(
     ] = "hf",
     dtype: Annotated[
         Literal["fp32", "bf16", "fp16", "q8_0"],
-        typer.Option("--dtype", help="Of the weights: fp32, bf16 or fp16; with --format gguf also q8_0, eight bits."),
+        typer.Option("--dtype", help="Number type of the weights; q8_0, eight bits, with --format gguf alone."),
     ] = "fp32",
     shard_gb: Annotated[
-        float | None, typer.Option("--shard-gb", min=0.001, help="Largest file of weights in a folder, in GB; 5.")
+        float | None,
+        typer.Option(
+            "--shard-gb",
+            metavar="GB",
+            min=0.001,
+            help="Largest file of weights in a folder, in GB.",
+            show_default="5",
+        ),
     ] = None,
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
 ) -> None:
-    """Write a model as a folder that transformers, vLLM and SGLang load, or as a file that llama.cpp loads."""
+    """Write a model for other programs.
+
+    As a folder that transformers, vLLM and SGLang load, or as one file that llama.cpp loads.
+    """
     from train.convert import ConvertCall, export_model
     from train.export_gguf import export_gguf
 
@@ -254,7 +346,7 @@ cli_serve.add_to(app)
 
 @app.command()
 def settings(as_json: options.Json = False) -> None:
-    """List every setting of each command with its default and meaning."""
+    """List every setting with its default and meaning."""
     from train.settings import show_settings
 
     show_settings(as_json)

@@ -8,20 +8,25 @@ import typer
 
 from runkit import options
 from runkit.errors import UsageError
-from train.cli_options import Template
+from train.cli_options import Keep, Template
 
-Source = Annotated[Path, typer.Option("--from", metavar="MODEL", help="A run, a Hugging Face folder or a .gguf file.")]
+Source = Annotated[
+    Path, typer.Option("--from", metavar="MODEL", help="Go on from a run, a Hugging Face folder or a .gguf file.")
+]
 Files = Annotated[
     list[str] | None,
-    typer.Argument(metavar="DATA...", help="Instruction data in any layout, or runs; each optionally NAME=FILE."),
+    typer.Argument(metavar="DATA", help="Instruction data in any layout, or runs; each optionally NAME=FILE."),
 ]
-Data = Annotated[list[str] | None, typer.Option("--data", metavar="DATA", help="The same by name; repeatable.")]
-Lora = Annotated[int | None, typer.Option("--lora", min=1, metavar="RANK", help="-s lora.rank=…: train adapters.")]
+Data = Annotated[list[str] | None, typer.Option("--data", metavar="DATA", help="The same; repeatable.")]
+Lora = Annotated[
+    int | None, typer.Option("--lora", min=1, metavar="RANK", help="Train adapters of this rank. As -s lora.rank=RANK.")
+]
 Inspect = Annotated[
     int | None,
-    typer.Option("--inspect", min=0, metavar="N", help="Show N dialogues of each source as they are learnt."),
+    typer.Option(
+        "--inspect", min=0, metavar="N", help="Show N dialogues of each source as they are learnt, and train nothing."
+    ),
 ]
-Keep = Annotated[int | None, typer.Option("--keep", min=1, help="-s keep=…: checkpoints that stay.")]
 
 
 def sft(
@@ -40,9 +45,10 @@ def sft(
     verbose: options.Verbose = 0,
     lang: options.Lang = "en",
 ) -> None:
-    """Teach a model to answer: learns the answers of instruction data; RUN/checkpoints holds chat models.
+    """Teach a model to answer, from instruction data.
 
-    The same command goes on where it was stopped. `train settings` lists what -s and --config take.
+    Answers alone are learnt; RUN/checkpoints holds chat models, RUN/left_out.jsonl names what cannot be learnt. The
+    same command on the same RUN goes on where it was stopped.
     """
     started = time.monotonic()
     from train.sft_config import SftConfig

@@ -12,11 +12,17 @@ from train.cli_options import SETS, Documents, Tok
 app = console.app("tokenizer", "Fit, extend and look at tokenizers.")
 
 
-@app.command()
+@app.command(
+    epilog=options.examples(
+        "train tokenizer fit runs/first --vocab 32000 --out runs/tok",
+    )
+)
 def fit(
     documents: Documents,
     out: options.Out,
-    vocab: Annotated[int | None, typer.Option("--vocab", help="Pieces in all; 32,000 if not given.")] = None,
+    vocab: Annotated[
+        int | None, typer.Option("--vocab", metavar="N", help="Pieces in all.", show_default="32,000")
+    ] = None,
     config: options.ConfigFile = None,
     settings: options.Set = None,
     workers: options.Workers = console.default_workers(),
@@ -29,9 +35,9 @@ def fit(
     verbose: options.Verbose = 0,
     lang: options.Lang = "en",
 ) -> None:
-    """Fit a SentencePiece BPE tokenizer with byte fallback: TOK/tokenizer.model and TOK/report.html.
+    """Fit a SentencePiece BPE tokenizer with byte fallback.
 
-    `train settings` lists what -s and --config take.
+    RUN/tokenizer.model is the tokenizer, RUN/report.html says what it is worth on documents that were held out.
     """
     started = time.monotonic()
     from train.config import FitConfig
@@ -54,7 +60,11 @@ def fit(
     )
 
 
-@app.command()
+@app.command(
+    epilog=options.examples(
+        "train tokenizer extend llama/tokenizer.model --with runs/first --add 20000 --out runs/more",
+    )
+)
 def extend(
     base: Annotated[
         Path,
@@ -62,7 +72,7 @@ def extend(
     ],
     documents: Annotated[list[str], typer.Option("--with", metavar="DOCS", help=f"{SETS} Repeatable.")],
     out: options.Out,
-    add: Annotated[int | None, typer.Option("--add", help="Pieces to add; 20,000 if not given.")] = None,
+    add: Annotated[int | None, typer.Option("--add", metavar="N", help="Pieces to add.", show_default="20,000")] = None,
     add_list: Annotated[
         Path | None, typer.Option("--add-list", metavar="FILE", help="Your own words, one a line; always one token.")
     ] = None,
@@ -78,9 +88,9 @@ def extend(
     verbose: options.Verbose = 0,
     lang: options.Lang = "en",
 ) -> None:
-    """Add Chinese pieces to a model's tokenizer; its ids and its other languages stay as they are.
+    """Add Chinese pieces to a model's tokenizer.
 
-    `train settings` lists what -s and --config take.
+    Its ids and its other languages stay as they are; RUN/added.jsonl names the new pieces.
     """
     started = time.monotonic()
     from train.config import ExtendConfig
@@ -105,7 +115,12 @@ def extend(
     )
 
 
-@app.command()
+@app.command(
+    epilog=options.examples(
+        "train tokenizer view runs/tok 春眠不觉晓 --beside llama/tokenizer.model --page runs/view.html",
+        "train tokenizer view runs/tok --search 中国",
+    )
+)
 def view(
     tokenizer: Tok,
     text: Annotated[str | None, typer.Argument(metavar="TEXT", help="Text to cut.")] = None,
@@ -120,12 +135,17 @@ def view(
         typer.Option("--search", metavar="TEXT", help="Pieces that hold TEXT; #123 is the piece 123."),
     ] = None,
     page: Annotated[Path | None, typer.Option("--page", metavar="FILE", help="Write an HTML page.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Search results.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Show N results of --search at most.")] = 50,
     as_json: options.Json = False,
-    lang: options.Lang = "en",
+    quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
+    lang: options.Lang = "en",
 ) -> None:
-    """Show how a tokenizer cuts a text, with ids, and what is in its vocabulary."""
+    """Show how a tokenizer cuts a text.
+
+    Pieces with their ids, bytes joined to characters, several tokenizers side by side; --search looks into
+    the vocabulary.
+    """
     from train.view import ViewCall
     from train.view import view as carry_out
 
