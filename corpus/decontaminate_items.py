@@ -32,17 +32,22 @@ from runkit.text import is_han
 _QUESTIONS: Final = ("question", "instruction", "input", "prompt", "query", "problem", "text")
 _ANSWERS: Final = ("output", "answer", "std_answer", "reference", "response", "solution", "target")
 _LETTERS: Final = "ABCDEFGHIJ"
+FORMS: Final = 2  # of a question with choices: with letters before them, and without
 _TABLE: Final = 0x20000
 _HAN_PLANES: Final = range(0x20000, 0x323B0)
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One test item: `file#place`, the set that it belongs to, and its texts, the fullest first."""
+    """One test item: `file#place`, the set that it belongs to, and its texts, the fullest first.
+
+    The first `forms` texts are the same question and choices, written in different ways.
+    """
 
     name: str
     set: str
     texts: tuple[str, ...]
+    forms: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,9 @@ class Grams:
     items: NDArray[np.int32]  # items of gram g: items[starts[g] : starts[g + 1]]
     starts: NDArray[np.int64]  # (G + 1,)
     sizes: NDArray[np.int64]  # (I,) distinct grams of each item; 0: too short to be found
+    forms: NDArray[np.int32]  # the same by form: form f of item i is FORMS i + f, with all texts that are no form
+    form_starts: NDArray[np.int64]  # (G + 1,)
+    form_sizes: NDArray[np.int64]  # (FORMS I,)
 
 
 @functools.cache
@@ -119,7 +127,7 @@ def _read_file(file: Path, name: str, label: str | None, with_answers: bool) -> 
     rows = _csv_rows(file) if file.suffix.lower() == ".csv" else _json_rows(file)
     for place, record in rows:
         if texts := texts_of(record, with_answers):
-            yield Item(f"{name}#{place}", belongs, tuple(texts))
+            yield Item(f"{name}#{place}", belongs, tuple(texts), FORMS if _choices(_values(record)) else 1)
 
 
 def _csv_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -138,7 +146,7 @@ def _json_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def texts_of(record: Mapping[str, Any], with_answers: bool) -> list[str]:
     """The texts by which an item is known, the fullest first; none of them is empty."""
-    values = {str(key).strip().lower(): value for key, value in record.items() if key is not None}
+    values = _values(record)
     question = "\n".join(text for name in _QUESTIONS if isinstance(text := values.get(name), str) and text.strip())
     choices = _choices(values)
     found = []
@@ -151,6 +159,10 @@ def texts_of(record: Mapping[str, Any], with_answers: bool) -> list[str]:
     for name in ("conversations", "messages", "instances"):
         found += _said(values.get(name), with_answers)
     return [text for text in dict.fromkeys(found) if text.strip()]
+
+
+def _values(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {str(key).strip().lower(): value for key, value in record.items() if key is not None}
 
 
 def _choices(values: Mapping[str, Any]) -> list[str]:
@@ -185,15 +197,46 @@ def make_grams(items: Sequence[Item], n: int, least: int) -> Grams:
     np.maximum.at(most, owner, lengths)
     chosen = (lengths == most[owner]) & (lengths > 0)
     wanted = chosen[text_of]
-    pairs = np.unique(np.stack([hashes[wanted], owner[text_of[wanted]].astype(np.uint64)]), axis=1)
-    distinct, starts = np.unique(pairs[0], return_index=True)
+    hashes, text_of = hashes[wanted], text_of[wanted]
+    distinct, items_of, starts = _by_gram(hashes, owner[text_of])
+    form_hashes, form_of = _in_forms(items, chosen, hashes, text_of)
+    _, forms, form_starts = _by_gram(form_hashes, form_of)
     keys, places = gram_table(distinct)
     return Grams(
         distinct,
         keys,
         places,
         np.unique(lengths[chosen]),
-        pairs[1].astype(np.int32),
-        np.append(starts, pairs.shape[1]),
-        np.bincount(pairs[1].astype(np.int64), minlength=len(items)),
+        items_of,
+        starts,
+        np.bincount(items_of, minlength=len(items)),
+        forms,
+        form_starts,
+        np.bincount(forms, minlength=FORMS * len(items)),
     )
+
+
+def _by_gram(
+    hashes: NDArray[np.uint64], owners: NDArray[np.int64]
+) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.int64]]:
+    """Distinct hashes, and the owners of each: those of hash g are owners[starts[g] : starts[g + 1]]."""
+    pairs = np.unique(np.stack([hashes, owners.astype(np.uint64)]), axis=1)
+    distinct, starts = np.unique(pairs[0], return_index=True)
+    return distinct, pairs[1].astype(np.int32), np.append(starts, pairs.shape[1])
+
+
+def _in_forms(
+    items: Sequence[Item], chosen: NDArray[np.bool_], hashes: NDArray[np.uint64], text_of: NDArray[np.int64]
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Each n-gram once for every form of its item that it belongs to, and the number of that form."""
+    belongs = np.full((FORMS, len(chosen)), -1, np.int64)  # text → forms, -1 for none
+    first = 0
+    for number, item in enumerate(items):
+        forms = [form for form in range(item.forms) if chosen[first + form]] or [0]
+        for place in range(len(item.texts)):
+            for slot, form in enumerate([place] if place < item.forms else forms):
+                belongs[slot, first + place] = FORMS * number + form
+        first += len(item.texts)
+    of_gram = belongs[:, text_of]
+    held = of_gram >= 0
+    return np.broadcast_to(hashes, of_gram.shape)[held], of_gram[held]

@@ -1,7 +1,8 @@
 """`summary.json` of `corpus decontaminate`, and its last word on stderr.
 
 In: the marks of all shards, the test items and their n-grams. Out: one JSON-like object: documents, and how many items
-of each set were found, whole or in part. An item's share is that of its n-grams that stand in any document.
+of each set were found, whole or in part. An item's share is that of its n-grams that stand in any document; of a
+question with choices, which can be written with letters or without, that of the form of which the most is there.
 """
 
 from collections import Counter
@@ -13,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from corpus.decontaminate_items import Grams, Item
+from corpus.decontaminate_items import FORMS, Grams, Item
 from corpus.finish import add
 from runkit.console import say
 from runkit.inputs import Plan
@@ -65,13 +66,13 @@ def summarise(
 
 
 def _shares(run: RunDir, marks: Sequence[Mark], grams: Grams, common: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Of each item the share of its n-grams that stand in documents: (I,)."""
+    """Of each item the share of its n-grams that stand in documents, in the fullest of its forms: (I,)."""
     there = np.zeros(len(grams.hashes), np.bool_)
     for mark in marks:
         there[np.load(run.file(f"hits/{mark.name.removeprefix('done-')}.npy"))[:, 3]] = True
     there &= ~common
-    found = np.bincount(grams.items[np.repeat(there, np.diff(grams.starts))], minlength=len(grams.sizes))
-    shares: NDArray[np.float64] = found / np.maximum(grams.sizes, 1)
+    found = np.bincount(grams.forms[np.repeat(there, np.diff(grams.form_starts))], minlength=len(grams.form_sizes))
+    shares: NDArray[np.float64] = (found / np.maximum(grams.form_sizes, 1)).reshape(-1, FORMS).max(axis=1)
     return shares
 
 

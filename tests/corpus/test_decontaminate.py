@@ -139,6 +139,21 @@ def test_layouts_of_test_items() -> None:
     assert texts_of({"other": "x", "question": None}, True) == []
 
 
+@pytest.mark.parametrize("between", ["\n{letter}. ", "\n", " {letter}) ", "　"])
+def test_a_question_with_choices_is_found_whole_however_it_is_written(tmp_path: Path, between: str) -> None:
+    """The n-grams of the form that is not there do not count against it."""
+    record = {"question": QUESTION, **dict(zip("ABCD", CHOICES, strict=True)), "answer": "A"}
+    (tmp_path / "items").mkdir()
+    (tmp_path / "items" / "items.jsonl").write_bytes(orjson.dumps(record) + b"\n")
+    leak = QUESTION + "".join(
+        between.format(letter=letter) + text for letter, text in zip("ABCD", CHOICES, strict=True)
+    )
+    write_documents(tmp_path / "documents.jsonl", [filler(1, 900) + leak + filler(2, 900)])
+    assert call(tmp_path, tmp_path / "run")["items"] == {"items": 1, "too_short": 0, "found": 1, "half": 1, "whole": 1}
+    write_documents(tmp_path / "documents.jsonl", [filler(1, 900) + QUESTION + filler(2, 900)])
+    assert call(tmp_path, tmp_path / "part")["items"]["whole"] == 0
+
+
 def filler(seed: int, length: int) -> str:
     return "".join(random.Random(seed).choices(HAN, k=length))
 
@@ -202,7 +217,7 @@ def test_statistics_and_matches(run: Path) -> None:
     assert summary["documents"] == {"read": 30, "kept": 29, "rejected": 1, "cut": 2}
     counts = summary["characters"]
     assert counts["read"] == counts["kept"] + counts["rejected"] + counts["cut"]
-    assert summary["items"] == {"items": 4, "too_short": 1, "found": 2, "half": 1, "whole": 1}
+    assert summary["items"] == {"items": 4, "too_short": 1, "found": 2, "half": 2, "whole": 1}
     assert summary["sets"]["biology_val"]["found"] == 1
     first = summary["shown"][0]
     assert (first["item"], first["share"], first["id"]) == ("items/more.jsonl#0", 1.0, "d7")
