@@ -49,6 +49,20 @@ def mixed(share: float, seed: int, faults: tuple[str, ...] = COMMON) -> Script:
     return fault
 
 
+def once_each(fault: str, every: int) -> Callable[[dict[str, Any]], str]:
+    """The fault for each `every`-th request, the first time it comes; the same request is answered when it returns."""
+    seen: set[str] = set()
+
+    def found(body: dict[str, Any]) -> str:
+        key = json.dumps(body, sort_keys=True)
+        if key in seen:
+            return "ok"
+        seen.add(key)
+        return fault if len(seen) % every == 1 else "ok"
+
+    return found
+
+
 def plain_answer(body: dict[str, Any]) -> str:
     """The same words for the same request."""
     return "答" + hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]

@@ -11,7 +11,7 @@ import pytest
 from runkit.console import run_app
 from selfinstruct.cli import app
 from tests.faults.launch import FULL
-from tests.faults.server import mixed
+from tests.faults.server import mixed, once_each
 from tests.faults.teacher import teach
 from tests.faults.teaching import CALL_USD, School, at_server, outputs, rows, school, totals
 
@@ -121,11 +121,11 @@ def test_broken_replies(lesson: School, fault: str) -> None:
     """Once each; the second try is good, and the set is the same."""
     whole = lesson.run(lesson.folder / "good", 12)
     before = len(lesson.server.log)
-    lesson.server.script = lambda number: fault if (number - before) % 4 == 0 else "ok"
+    lesson.server.fault_of = once_each(fault, 4)
     try:
         run = lesson.run(lesson.folder / fault, 12)
     finally:
-        lesson.server.script = lambda number: "ok"
+        lesson.server.fault_of = None
     assert outputs(run) == outputs(whole)
     found = totals(run)
     # A request on a connection that the server is just closing is an attempt that it never saw.

@@ -15,7 +15,7 @@ from tests.faults.judge_server import court as say_as_court
 from tests.faults.judge_server import nonce_of
 from tests.faults.judging import CALL_USD, Court, courtroom, outputs, states
 from tests.faults.launch import FULL
-from tests.faults.server import mixed
+from tests.faults.server import mixed, once_each
 from tests.faults.teaching import at_server, rows, totals
 
 pytestmark = pytest.mark.timeout(1800 if FULL else 120)
@@ -158,11 +158,11 @@ def test_a_request_that_is_refused_for_its_content_is_one_item(court: Court) -> 
 def test_broken_replies(court: Court, small: Path, fault: str) -> None:
     """Once each; the second try is good, and the verdicts are the same."""
     before = len(court.server.log)
-    court.server.script = lambda number: fault if (number - before) % 4 == 0 else "ok"
+    court.server.fault_of = once_each(fault, 4)
     try:
         run = court.run(court.folder / fault, 6)
     finally:
-        court.server.script = lambda number: "ok"
+        court.server.fault_of = None
     assert outputs(run) == outputs(small)
     found = totals(run)
     # A request on a connection that the server is just closing is an attempt that it never saw.
