@@ -12,7 +12,7 @@ from corpus.cli_app import app
 from runkit import console, options
 
 # Each file of commands registers them as it is imported; this is their order in `corpus --help`, behind those below.
-MORE: tuple[str, ...] = ("cli_tune", "cli_stats", "cli_dedup", "cli_quality", "cli_mix")
+MORE: tuple[str, ...] = ("cli_tune", "cli_stats", "cli_dedup", "cli_quality", "cli_mix", "cli_trace")
 
 Executor = Annotated[
     str,

@@ -38,7 +38,7 @@ _ELEMENTS = set(
     "path pre rect section span summary svg table tbody td text th thead tr ul".split()
 )
 _ATTRIBUTES = set(
-    "aria-label class d height href id preserveAspectRatio role scope text-anchor title viewBox width x x1 x2 "  # noqa: SIM905
+    "aria-label class d height href id open preserveAspectRatio role scope text-anchor title viewBox width x x1 x2 "  # noqa: SIM905
     "y y1 y2".split()
 )
 

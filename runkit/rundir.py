@@ -114,7 +114,7 @@ class RunDir:
             return None
         except OSError as error:
             raise InputError(f"Cannot read {file}: {error.strerror}; remove it to redo {name}.") from error
-        body = _checked(raw)
+        body = checked(raw)
         if body is None or body.get("format") != FORMAT or body.get("name") != name:
             self.damaged.append(f"{file.relative_to(self.path)} was edited or cut")
             return None
@@ -201,7 +201,7 @@ def _digest(obj: object) -> str:
     return hashlib.sha256(orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _checked(raw: bytes) -> dict[str, Any] | None:
+def checked(raw: bytes) -> dict[str, Any] | None:
     """A manifest or mark without its own checksum; None when the bytes are not those that we wrote."""
     try:
         body = orjson.loads(raw)
@@ -281,7 +281,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     file = path / _MANIFEST
     advice = f"give --out a new folder, or remove {path} yourself"
     try:
-        found = _checked(file.read_bytes())
+        found = checked(file.read_bytes())
     except FileNotFoundError as error:
         raise _foreign(path) from error
     except OSError as error:

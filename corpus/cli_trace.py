@@ -1,0 +1,88 @@
+"""`corpus trace` and `corpus index`. Parses first and imports then."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from corpus.cli_app import app
+from runkit import options
+from runkit.errors import UsageError
+
+KINDS = ("url", "host", "document", "record", "instruction", "question", "call", "shard")
+DIRECTIONS = ("behind", "ahead")
+
+
+def _kind(value: str | None) -> str | None:
+    if value is not None and value not in KINDS:
+        raise UsageError(f"--as {value} is not known; choose one of {', '.join(KINDS)}.")
+    return value
+
+
+def _direction(value: str | None) -> str | None:
+    if value is not None and value not in DIRECTIONS:
+        raise UsageError(f"--only {value} is not known; choose behind or ahead.")
+    return value
+
+
+@app.command()
+def trace(
+    thing: Annotated[
+        str,
+        typer.Argument(
+            metavar="THING",
+            help="An address, a host, FILE:OFFSET of a dump, the id of a document, an instruction, a judged question "
+            "or a model call (RUN:ID where several have it), or the path of a run, a checkpoint, a shard, a dump.",
+        ),
+    ],
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--runs",
+            metavar="DIR",
+            help="Folder below which runs are looked for; repeatable. Unset: the one around THING, or the current one.",
+        ),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option("--as", metavar="KIND", callback=_kind, help=f"What THING is: {', '.join(KINDS)}."),
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option("--only", callback=_direction, help="behind: where it came from; ahead: what came of it."),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Rows of each table that are shown.")] = 10,
+    every_byte: Annotated[
+        bool, typer.Option("--every-byte", help="Compare the bytes of large files too, not size and name alone.")
+    ] = False,
+    ids: Annotated[
+        Path | None,
+        typer.Option("--ids", metavar="FILE", help="Write all that was found as JSON lines: what, run, file, row, id."),
+    ] = None,
+    page: Annotated[Path | None, typer.Option("--page", metavar="FILE", help="Write an HTML page.")] = None,
+    as_json: options.Json = False,
+    verbose: options.Verbose = 0,
+    lang: options.Lang = "en",
+) -> None:
+    """Say where a thing came from, and list everything that came of it, through the runs of all commands.
+
+    Runs are matched by the hashes of their files, so moved folders are found. What cannot be known is said: inputs that
+    are not there, files that were changed. A model is told as trained on a set.
+    """
+    from corpus.trace import TraceCall
+    from corpus.trace import trace as carry_out
+
+    carry_out(
+        TraceCall(
+            thing=thing,
+            places=runs or [],
+            kind=kind,
+            only=only,
+            most=limit,
+            every_byte=every_byte,
+            page=page,
+            ids=ids,
+            as_json=as_json,
+            lang=lang,
+        )
+    )
