@@ -25,7 +25,13 @@ def _direction(value: str | None) -> str | None:
     return value
 
 
-@app.command()
+@app.command(
+    epilog=options.examples(
+        "corpus trace https://blog.banshan.example/2024/1022",
+        "corpus trace runs/chat --only behind --page runs/trace.html",
+        "corpus trace blog.banshan.example --only ahead --ids gone.jsonl",
+    )
+)
 def trace(
     thing: Annotated[
         str,
@@ -40,7 +46,8 @@ def trace(
         typer.Option(
             "--runs",
             metavar="DIR",
-            help="Folder below which runs are looked for; repeatable. Unset: the one around THING, or the current one.",
+            help="Folder below which runs are looked for; repeatable.",
+            show_default="the one around THING, or the current one",
         ),
     ] = None,
     kind: Annotated[
@@ -49,9 +56,14 @@ def trace(
     ] = None,
     only: Annotated[
         str | None,
-        typer.Option("--only", callback=_direction, help="behind: where it came from; ahead: what came of it."),
+        typer.Option(
+            "--only",
+            metavar="behind|ahead",
+            callback=_direction,
+            help="behind: where it came from; ahead: what came of it.",
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Rows of each table that are shown.")] = 10,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Show N rows of each table at most.")] = 10,
     every_byte: Annotated[
         bool, typer.Option("--every-byte", help="Compare the bytes of large files too, not size and name alone.")
     ] = False,
@@ -61,13 +73,15 @@ def trace(
     ] = None,
     page: Annotated[Path | None, typer.Option("--page", metavar="FILE", help="Write an HTML page.")] = None,
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
     lang: options.Lang = "en",
 ) -> None:
-    """Say where a thing came from, and list everything that came of it, through the runs of all commands.
+    """Say where a thing came from, and what came of it.
 
-    Runs are matched by the hashes of their files, so moved folders are found. What cannot be known is said: inputs that
-    are not there, files that were changed. A model is told as trained on a set.
+    Through the runs of all commands, backward and forward. Runs are matched by the hashes of their files, so moved
+    folders are found. What cannot be known is said: inputs that are not there, files that were changed. A model is told
+    as trained on a set.
     """
     from corpus.trace import TraceCall
     from corpus.trace import trace as carry_out
