@@ -74,7 +74,7 @@ def stats(call: StatsCall) -> None:
     versions = {name: version(name) for name in VERSIONED}
     with RunDir.open(call.out, COMMAND, settings, manifest_inputs(plan), versions) as run:
         done = run.done(DONE)
-        summary = done.data["summary"] if done is not None else _carry_out(run, plan, call)
+        summary = _in_order(done.data["summary"] if done is not None else _carry_out(run, plan, call))
         write_json(run.file("summary.json"), summary)
         write_report(run, summary, call.lang)
         spent = usage(call.started)
@@ -84,6 +84,25 @@ def stats(call: StatsCall) -> None:
     _tell(call.out, summary, spent)
     bad, read = summary["records"]["quarantined"], summary["documents"]
     check_failures(bad, bad + read, "records were bad", call.max_bad, call.out / "quarantine")
+
+
+def _in_order(summary: dict[str, Any]) -> dict[str, Any]:
+    """The summary with its tables in the order in which people read them: a mark keeps names by the alphabet."""
+    lengths = summary["lengths"]
+    return {
+        **summary,
+        **{key: _by_characters(summary[key]) for key in ("languages", "sources")},
+        "lengths": {
+            **lengths,
+            "percentiles": {str(share): lengths["percentiles"][str(share)] for share in PERCENTILES},
+        },
+        "domains": {**summary["domains"], "top": _ranked(summary["domains"]["top"])},
+        "quarantined": _ranked(summary["quarantined"]),
+    }
+
+
+def _by_characters(table: Mapping[str, Mapping[str, int]]) -> dict[str, Mapping[str, int]]:
+    return dict(sorted(table.items(), key=lambda item: (-item[1]["characters"], item[0])))
 
 
 def _carry_out(run: RunDir, plan: Plan, call: StatsCall) -> dict[str, Any]:
@@ -147,8 +166,8 @@ def summarise(run: RunDir, marks: Sequence[Mark], plan: Plan, config: StatsConfi
             "bins_a_decade": BINS_A_DECADE,
             "histogram": lengths.tolist(),
         },
-        "languages": _ranked_pairs(one["languages"] for one in data),
-        "sources": _ranked_pairs(one["sources"] for one in data),
+        "languages": _added_pairs(one["languages"] for one in data),
+        "sources": _added_pairs(one["sources"] for one in data),
         "domains": {"different": len(domains), "top": _ranked(domains, TOP_DOMAINS)},
         "without_url": sum(one["without_url"] for one in data),
         "years": dict(sorted(_added(one["years"] for one in data).items())),
@@ -157,7 +176,7 @@ def summarise(run: RunDir, marks: Sequence[Mark], plan: Plan, config: StatsConfi
         "duplicates": {**_exact(sums, sketches), "near": _near(run, data, config)},
         "repeated_lines": _lines(data, sums, sketches, config),
         "records": {"quarantined": sum(faults.values())},
-        "quarantined": _ranked(faults),
+        "quarantined": faults,
         "inputs": {
             "files": len(plan.files),
             "bytes": sum(file.size_bytes for file in plan.files),
@@ -177,15 +196,14 @@ def _ranked(counts: Mapping[str, int], most: int | None = None) -> dict[str, int
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most])
 
 
-def _ranked_pairs(tables: Iterator[Mapping[str, Sequence[int]]]) -> dict[str, dict[str, int]]:
+def _added_pairs(tables: Iterator[Mapping[str, Sequence[int]]]) -> dict[str, dict[str, int]]:
     total: dict[str, list[int]] = {}
     for table in tables:
         for name, (documents, characters) in table.items():
             row = total.setdefault(name, [0, 0])
             row[0] += documents
             row[1] += characters
-    ranked = sorted(total.items(), key=lambda item: (-item[1][1], item[0]))
-    return {name: {"documents": row[0], "characters": row[1]} for name, row in ranked}
+    return {name: {"documents": row[0], "characters": row[1]} for name, row in total.items()}
 
 
 def percentile(histogram: np.ndarray, share: float) -> int:

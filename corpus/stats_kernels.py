@@ -12,6 +12,7 @@ from corpus.charclass import BAD, DIGIT, HAN, KANA, LATIN, OTHER, PUNCTUATION, S
 from corpus.minhash import mix
 
 _NEWLINE = 10
+_NO_LETTERS = np.uint64(0x243F6A8885A308D3)
 
 
 @njit(cache=True)
@@ -63,10 +64,13 @@ def unit_hashes(codes, offsets, classes, fold, unit_limit, pair_limit):
 
 @njit(cache=True)
 def text_hashes(codes, offsets, classes, fold):
-    """A hash of each document over its letters and digits, folded: what `corpus clean` calls exact copies are equal."""
+    """A hash of each document over its letters and digits, folded: what `corpus clean` calls exact copies are equal.
+
+    A text without any, for which `corpus clean` looks for no copy, is hashed as it stands: else all such are one.
+    """
     found = np.empty(len(offsets) - 1, np.uint64)
     for d in range(len(offsets) - 1):
-        value = np.uint64(0x243F6A8885A308D3)
+        value = _NO_LETTERS
         for i in range(offsets[d], offsets[d + 1]):
             kind = classes[codes[i]]
             if kind == PUNCTUATION or kind == SPACE or kind == SYMBOL or kind == BAD:
@@ -74,6 +78,10 @@ def text_hashes(codes, offsets, classes, fold):
             code = np.uint64(fold[codes[i]]) if codes[i] < 0x10000 else np.uint64(codes[i])
             value = (value ^ code) * np.uint64(0x9E3779B97F4A7C15)
             value ^= value >> np.uint64(32)
+        if value == _NO_LETTERS:
+            for i in range(offsets[d], offsets[d + 1]):
+                value = (value ^ np.uint64(codes[i]) ^ np.uint64(1 << 32)) * np.uint64(0x9E3779B97F4A7C15)
+                value ^= value >> np.uint64(32)
         found[d] = mix(value)
     return found
 

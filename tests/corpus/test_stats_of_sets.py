@@ -105,9 +105,16 @@ def test_the_same_bytes_for_any_number_of_workers_and_a_second_start(documents: 
         run(out, documents, "--workers", workers)
     for name in ("summary.json", "report.html", "manifest.json"):
         assert (outs[0] / name).read_bytes() == (outs[1] / name).read_bytes()
-    before = (outs[0] / "summary.json").read_bytes()
+    before = [(outs[0] / name).read_bytes() for name in ("summary.json", "report.html")]
     run(outs[0], documents)
-    assert (outs[0] / "summary.json").read_bytes() == before and not (outs[0] / "work").exists()
+    assert [(outs[0] / name).read_bytes() for name in ("summary.json", "report.html")] == before
+    assert not (outs[0] / "work").exists()
+
+
+def test_texts_without_letters_are_copies_only_where_they_are_the_same(tmp_path: Path) -> None:
+    whole = ["。。。", "!!!!", "😀😀", "\u200b", "---", "---", "好", "好。"]
+    (tmp_path / "set.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in whole), "utf-8")
+    assert run(tmp_path / "run", tmp_path / "set.jsonl")["duplicates"]["different"] == 6
 
 
 def test_limit_sample_json_and_language(documents: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
