@@ -176,6 +176,21 @@ def test_markdown_of_tables() -> None:
     assert markdown(html) == "| 年 | a\\|b |\n| --- | --- |\n| 2015 | 1 |\n\n完"
 
 
+def test_markdown_of_tables_with_empty_cells() -> None:
+    """Every cell stays in its column; a row with one text is a row, and a page laid out by a table is none."""
+    html = (
+        "<table><tr><th></th><th>春</th><th>秋</th></tr><tr><td>甲</td><td></td><td>1</td></tr>"
+        "<tr><td>乙</td><td>2</td></tr><tr><td></td><td></td><td>3</td></tr></table>"
+    )
+    assert markdown(html) == "|  | 春 | 秋 |\n| --- | --- | --- |\n| 甲 |  | 1 |\n| 乙 | 2 |  |\n|  |  | 3 |"
+    assert markdown("<table><tr><td></td><td>正文</td></tr></table>") == "正文"
+    assert markdown("<table><tr><td>正</td><td>文</td></tr></table>") == "| 正 | 文 |\n| --- | --- |"
+
+
+def test_markdown_of_code_without_blank_lines_before_it() -> None:
+    assert markdown("<pre><code>\n  \n    x = 1\n\n    y</code></pre>") == "```\n    x = 1\n\n    y\n```"
+
+
 def test_markdown_of_code() -> None:
     html = "<p>用 <code>ls -l</code> 看</p><pre><code>def f():\n    return '```'\n</code></pre>"
     assert markdown(html) == "用 `ls -l` 看\n\n````\ndef f():\n    return '```'\n````"
