@@ -66,7 +66,10 @@ faults: setup
 		tests/judge tests/selfinstruct --timeout 3600
 
 # Peers are installed beside us, for some of them overwrite modules of ours; what is absent is skipped with a sentence.
+# Extractors run in our own environment, in one process with ours.
 bench: setup .venv-peers/installed
+	$(BIN)/python -c 'import lightgbm, readability, justext' 2>/dev/null || \
+		$(INSTALL) lightgbm==4.7.0 readability-lxml==0.9 jusText==3.0.2
 	$(BIN)/python bench/page.py
 
 .venv-peers/installed: bench/requirements-peers.txt

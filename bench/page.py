@@ -23,10 +23,12 @@ from plot import bars
 ROOT = Path(__file__).parent.parent
 KEPT = ROOT / "runs" / "out" / "bench"
 PAGE = ROOT / "docs" / "bench.md"
+FOLDS = Path("runs") / "out" / "bench" / "folds"  # weights of the extractor that have not seen a page's site
+FIRST = {"extract": ["fit_extract.py", "--folds", str(FOLDS), "--out", str(FOLDS / "all.npz")]}
 BENCHES = {
     "clean": ["clean.py", "--json"],
     "workers": ["workers.py", "--json"],
-    "extract": ["extract.py", "--json"],
+    "extract": ["extract.py", "--folds", str(FOLDS), "--json"],
     "rules": ["rules.py", "--json"],
     "dedup-quality": ["dedup.py", "quality"],
     "dedup-growth": ["dedup.py", "growth", "--documents", "100000", "1000000", "10000000"],
@@ -52,6 +54,10 @@ def machine() -> str:
 
 def run(name: str) -> bool:
     """Whether the bench printed its figures; they are kept then."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    if name in FIRST and not FOLDS.is_dir():
+        FOLDS.mkdir()
+        subprocess.run([sys.executable, str(ROOT / "bench" / FIRST[name][0]), *FIRST[name][1:]], cwd=ROOT, check=True)
     load, started = os.getloadavg()[0], time.monotonic()
     command = [sys.executable, str(ROOT / "bench" / BENCHES[name][0]), *BENCHES[name][1:]]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -64,7 +70,6 @@ def run(name: str) -> bool:
         return False
     kept = {"date": time.strftime("%Y-%m-%d"), "machine": machine(), "load_before": round(load, 2)}
     kept |= {"seconds": round(seconds), "command": " ".join(["bench/" + BENCHES[name][0], *BENCHES[name][1:]])}
-    KEPT.mkdir(parents=True, exist_ok=True)
     (KEPT / f"{name}.json").write_text(json.dumps({**kept, "figures": figures}, ensure_ascii=False), "utf-8")
     print(f"{name}: {seconds:.0f} s", file=sys.stderr)
     return True
