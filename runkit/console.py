@@ -73,7 +73,6 @@ def app(name: str, help: str) -> typer.Typer:
         cls=_Commands,
         help=help,
         no_args_is_help=True,
-        add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -249,8 +248,11 @@ class _Meter:
 
 def _invoke(app: typer.Typer, argv: list[str]) -> int:
     command = typer.main.get_command(app)
-    # Not command.main(): it prints errors in its own way and hides broken pipes behind exit code 1.
-    with command.make_context(app.info.name or Path(sys.argv[0]).name, argv) as context:
+    name = app.info.name or Path(sys.argv[0]).name
+    # Not command.main(): it prints errors in its own way and hides broken pipes behind exit code 1. So what it does for
+    # a shell that asks how a line may go on (_CORPUS_COMPLETE=complete_bash) is done here; that ends the program.
+    command._main_shell_completion({}, name)
+    with command.make_context(name, argv) as context:
         command.invoke(context)
     return 0
 
