@@ -2,14 +2,14 @@
 
     python bench/dedup.py quality [--pairs 4000]
     python bench/dedup.py growth [--documents 100000 1000000] [--workers 2]
-    python bench/dedup.py peer [--documents 20000] [--peers PYTHON]
+    python bench/dedup.py peer [--documents 20000] [--texts FOLDER] [--peers PYTHON]
 
 quality: pairs of bigram texts, half with a Jaccard similarity uniform on 0.8 to 1, half on 0 to 0.5, by substituted,
 cut and moved stretches; the similarity of a pair is that of its sets of 5-grams, counted in Python. Both documents of a
 pair joined is a find. growth: the real command on texts of about 120 characters, a fifth of them near copies, each size
 in a process of its own; memory is that of the largest process. peer: stock datatrove's four stages (bench/
-peer_dedup.py) and the real command over the same JSON lines one after the other; CPU seconds of processes and children,
-ours with start-up, theirs without loading the tokenizer.
+peer_dedup.py) and the real command over the same JSON lines, pieces of real Chinese articles, a tenth of them edited
+copies; CPU seconds of processes and children, ours with start-up, theirs without loading the tokenizer.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 import polars as pl
+import zstandard
 from bigrams import Bigrams, lengths
 
 ROOT = Path(__file__).parent.parent
@@ -149,9 +150,20 @@ def growth(sizes: list[int], workers: int) -> list[dict]:
     return rows
 
 
-def peer(documents: int, python: str) -> dict:
-    model, generator = Bigrams(), np.random.default_rng(4)
-    texts = model.documents(9, lengths(generator, documents, 1_500))
+def real(folder: Path, documents: int, size: int = 1_500) -> list[str]:
+    """Pieces of real articles, of as many characters as a page of the web has."""
+    found: list[str] = []
+    for file in sorted(folder.glob("*.zst")):
+        with zstandard.open(file, "rt", encoding="utf-8") as lines:
+            for text in (json.loads(line)["text"] for line in lines):
+                found += [text[start : start + size] for start in range(0, len(text) - size + 1, size)]
+    return found[:documents]
+
+
+def peer(documents: int, folder: Path, python: str) -> dict:
+    generator = np.random.default_rng(4)
+    texts = real(folder, documents)
+    documents = len(texts)
     for copy in range(0, documents, 10):  # a tenth are near copies
         texts[copy] = edited(texts[(copy + 1) % documents], texts[copy], 0.02, generator)
     with tempfile.TemporaryDirectory() as folder:
@@ -182,6 +194,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=4_000)
     parser.add_argument("--documents", type=int, nargs="*", default=None)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--texts", type=Path, default=ROOT.parent / "shared" / "data" / "text-zh")
     parser.add_argument("--peers", default=str(ROOT / ".venv-peers" / "bin" / "python"))
     call = parser.parse_args()
     if call.what == "make":
@@ -191,7 +204,7 @@ def main() -> None:
     elif call.what == "growth":
         print(json.dumps({"rows": growth(call.documents or [100_000, 1_000_000], call.workers)}))
     else:
-        print(json.dumps(peer((call.documents or [20_000])[0], call.peers), indent=1))
+        print(json.dumps(peer((call.documents or [20_000])[0], call.texts, call.peers), indent=1))
 
 
 if __name__ == "__main__":

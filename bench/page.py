@@ -32,7 +32,7 @@ BENCHES = {
     "rules": ["rules.py", "--json"],
     "dedup-quality": ["dedup.py", "quality"],
     "dedup-growth": ["dedup.py", "growth", "--documents", "100000", "1000000", "10000000"],
-    "dedup-peer": ["dedup.py", "peer", "--documents", "5000"],
+    "dedup-peer": ["dedup.py", "peer"],
     "substrings": ["substrings.py", "--mb", "1000", "--json"],
     "tune": ["tune.py", "--json"],
     "classify": ["classify.py", "--json"],
