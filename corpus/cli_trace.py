@@ -25,6 +25,44 @@ def _direction(value: str | None) -> str | None:
     return value
 
 
+Thing = Annotated[
+    str,
+    typer.Argument(
+        metavar="THING",
+        help="An address, a host, FILE:OFFSET of a dump, the id of a document, an instruction, a judged question "
+        "or a model call (RUN:ID where several have it), or the path of a run, a checkpoint, a shard, a dump.",
+    ),
+]
+Places = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--runs",
+        metavar="DIR",
+        help="Folder below which runs are looked for; repeatable.",
+        show_default="the one around THING, or the current one",
+    ),
+]
+
+
+def _page_lang(value: str) -> str:
+    if value not in (*options.LANGUAGES, "both"):
+        raise UsageError(f"--lang {value} is not known; choose one of en, zh, both.")
+    return value
+
+
+Thing = Thing
+Places = Places
+Only = Annotated[
+    str | None,
+    typer.Option(
+        "--only",
+        metavar="behind|ahead",
+        callback=_direction,
+        help="behind: where it came from; ahead: what came of it.",
+    ),
+]
+
+
 @app.command(
     epilog=options.examples(
         "corpus trace https://blog.banshan.example/2024/1022",
@@ -33,36 +71,13 @@ def _direction(value: str | None) -> str | None:
     )
 )
 def trace(
-    thing: Annotated[
-        str,
-        typer.Argument(
-            metavar="THING",
-            help="An address, a host, FILE:OFFSET of a dump, the id of a document, an instruction, a judged question "
-            "or a model call (RUN:ID where several have it), or the path of a run, a checkpoint, a shard, a dump.",
-        ),
-    ],
-    runs: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--runs",
-            metavar="DIR",
-            help="Folder below which runs are looked for; repeatable.",
-            show_default="the one around THING, or the current one",
-        ),
-    ] = None,
+    thing: Thing,
+    runs: Places = None,
     kind: Annotated[
         str | None,
         typer.Option("--as", metavar="KIND", callback=_kind, help=f"What THING is: {', '.join(KINDS)}."),
     ] = None,
-    only: Annotated[
-        str | None,
-        typer.Option(
-            "--only",
-            metavar="behind|ahead",
-            callback=_direction,
-            help="behind: where it came from; ahead: what came of it.",
-        ),
-    ] = None,
+    only: Only = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Show N rows of each table at most.")] = 10,
     every_byte: Annotated[
         bool, typer.Option("--every-byte", help="Compare the bytes of large files too, not size and name alone.")
@@ -97,6 +112,30 @@ def trace(
             page=page,
             ids=ids,
             as_json=as_json,
+            quiet=quiet,
             lang=lang,
         )
     )
+
+
+@app.command(epilog=options.examples("corpus index runs", "corpus index runs --out index.html --lang zh"))
+def index(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder below which runs are looked for.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="The page.  [default: DIR/index.html]")
+    ] = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+    lang: Annotated[
+        str, typer.Option("--lang", callback=_page_lang, help="Language of the page: en, zh, or both with a switch.")
+    ] = "both",
+) -> None:
+    """Write one page that shows all runs below a folder.
+
+    How they were made from one another, what each took and brought, and links to their reports. It opens from the disk, without a network and without scripts; runs that are not finished are shown as such.
+    """
+    from corpus.index import IndexCall
+    from corpus.index import index as carry_out
+
+    carry_out(IndexCall(place=folder, out=out, as_json=as_json, quiet=quiet, lang=lang))

@@ -66,7 +66,7 @@ def _win_rates(body: Mapping[str, Any]) -> list[tuple[str, Value]]:
     systems = body.get("systems")
     found: list[tuple[str, Value]] = []
     for name, figures in systems.items() if isinstance(systems, dict) else ():
-        rate = figures.get("win_rate") if isinstance(figures, dict) else None
+        rate = figures.get("win_rate_averaged") if isinstance(figures, dict) else None
         value = rate.get("value") if isinstance(rate, dict) else rate
         if isinstance(value, int | float):
             found.append((f"win_rate:{name}", value))

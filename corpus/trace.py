@@ -49,6 +49,7 @@ class TraceCall:
     page: Path | None = None
     ids: Path | None = None
     as_json: bool = False
+    quiet: bool = False
     lang: str = "en"
 
 
@@ -122,7 +123,7 @@ def trace(call: TraceCall) -> None:
     else:
         _tell(result, words, call)
     for file in (call.ids, call.page):
-        if file is not None:
+        if file is not None and not call.quiet:
             say(f"Written: {shown(str(file))}")
 
 
@@ -246,4 +247,6 @@ def _tell(result: Trace, words: Mapping[str, str], call: TraceCall) -> None:
             head(words[name])
             for text in [*texts, words[f"{name}_note"]]:
                 console.show(Text(f"{console.printable(' '.join(text.split()))}\n"))
+    if call.quiet:
+        return
     say(words["searched"].format(runs=number(result.runs), places=", ".join(result.places)))

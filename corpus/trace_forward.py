@@ -255,9 +255,7 @@ class Forward:
         node.facts |= {key: fates[key] for key in ("held_out", "not_drawn", "left_out") if fates.get(key)}
         if (hits["via"] != "itself").all():
             node.note("only_copies")
-        node.children.append(
-            Node("dialogues" if not shards else "reads", run.name, run.name, "", hits, path=str(run.path))
-        )
+        node.children.append(Node("dialogues" if not shards else "reads", "", run.name, "", hits, path=str(run.path)))
 
     def _dialogues(self, run: Run, link: Link) -> list[pl.DataFrame]:
         """The items of one input of `train sft`, with what became of each."""

@@ -53,13 +53,15 @@ def trace_page(trace: "Trace", most: int, lang: str) -> str:
 def _node(words: dict[str, str], node: Node, most: int) -> Html:
     if node.what == "more":
         return paragraph(words["more_files"].format(files=number(node.facts["files"])), class_="note")
-    chips = [words.get(f"what_{node.what}", node.what), *([node.command] if node.command else [])]
+    kind = words.get(f"what_{node.what}", node.what)
+    chips = [*([kind] if node.name else []), *([node.command] if node.command else [])]
     figured = [f"{label} {value}" for label, value in facts(words, node)]
     head = [element("b", title(words, node), class_="raw"), *(element("span", chip, class_="chip") for chip in chips)]
     summary = element(
         "summary", element("span", *head, class_="head"), element("span", " · ".join(figured), class_="why raw")
     )
-    inside: list[Content] = [paragraph(sentence(words, note), class_="note") for note in node.notes]
+    said = " ".join(sentence(words, note) for note in node.notes)
+    inside: list[Content] = [paragraph(said, class_="note")] if said else []
     rows = [_row(cells(words, row)) for row in node.table.head(most).iter_rows(named=True)]
     if rows:
         shown = bullets(rows)
@@ -72,4 +74,4 @@ def _node(words: dict[str, str], node: Node, most: int) -> Html:
 
 def _row(pieces: list[str]) -> Html:
     first = element("code", pieces[0] if pieces else "", class_="raw")
-    return join(first, *(join(" ", element("span", piece, class_="raw note")) for piece in pieces[1:]))
+    return join(first, *(join(" · ", element("span", piece, class_="raw note")) for piece in pieces[1:]))

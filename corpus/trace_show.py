@@ -109,7 +109,8 @@ def _lines(words: Words, node: Node, most: int, head: str, rest: str) -> Iterato
     if node.what == "more":
         yield line((head, "dim"), (words["more_files"].format(files=number(node.facts["files"])), "dim"))
         return
-    about = " · ".join(filter(None, (words.get(f"what_{node.what}", node.what), node.command)))
+    kind = words.get(f"what_{node.what}", node.what) if node.name else ""
+    about = " · ".join(filter(None, (kind, node.command)))
     style = "bold red" if node.what == "missing" else "bold"
     figures = ", ".join(f"{label} {value}" for label, value in facts(words, node))
     yield line((head, "dim"), (title(words, node), style), (f"  {about}", "cyan"), (f"  {figures}", ""))

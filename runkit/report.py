@@ -2,8 +2,8 @@
 
 In: plain strings and numbers. Out: one string, to be written with `runkit.files.write_text`. A `str` is
 escaped where it enters, and only this module makes `Html`, so mypy refuses the page that forgot to. Nothing
-on the page can run or load: no script, no address but `#anchors` on the same page, and a policy that forbids
-both should all that fail. Price: crawled addresses are shown and cannot be clicked, and control or reordering
+on the page can run or load: no script, no address but `#anchors` and files of ours (`file_link`), and a policy that
+forbids both should all that fail. Price: crawled addresses are shown and cannot be clicked, and control or reordering
 characters are shown as a sign, not as themselves. Escaping costs 9 ms a megabyte of Chinese.
 """
 
@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from runkit.report_style import STYLE
 
@@ -111,6 +112,25 @@ def anchor(name: str) -> str:
 def link(name: str, text: Content) -> Html:
     """A link to `anchor(name)` on this page."""
     return element("a", text, href="#" + anchor(name))
+
+
+def file_link(path: str, *content: Content) -> Html:
+    """A link to a file, by its path from the page's own folder; a name in it can be no scheme and no host."""
+    address = "/".join(quote(part, safe="") for part in path.split("/"))
+    assert not path.startswith("/"), path
+    return Html(f'<a href="{escape(address)}">{join(*content).markup}</a>')
+
+
+def switch(name: str, choices: Sequence[tuple[str, str, Html]]) -> Html:
+    """The same content in several languages (its code, its name, the content), of which one is shown; no script."""
+    code = anchor(name)
+    picks = [
+        f'<input type="radio" name="{code}" id="{code}-{lang}" class="pick"{"" if place else " checked"}>'
+        f'<label for="{code}-{lang}" lang="{lang}">{escape(label)}</label>'
+        for place, (lang, label, _) in enumerate(choices)
+    ]
+    parts = [f'<div class="picked" lang="{lang}">{content.markup}</div>' for lang, _, content in choices]
+    return Html(f'<div class="switch">{"".join(picks)}{"".join(parts)}</div>')
 
 
 def paragraph(*content: Content, class_: str = "") -> Html:
@@ -302,8 +322,10 @@ def sample(title: str, address: str, chips: Sequence[Content], text: str, facts:
     return element("details", element("summary", *summary), element("dl", *listed), class_="sample")
 
 
-def page(title: str, *content: Content, lang: str, subtitle: str = "", contents: str = "", foot: str = "") -> str:
-    """The whole document. With `contents` (its title) the sections are listed below the headline."""
+def page(
+    title: str, *content: Content, lang: str, subtitle: str = "", contents: str = "", foot: str = "", style: str = ""
+) -> str:
+    """The whole document. With `contents` (its title) the sections are listed below the headline; `style` is added."""
     body = join(*content)
     head = [element("h1", title), paragraph(subtitle, class_="note")]
     if contents:
@@ -316,6 +338,6 @@ def page(title: str, *content: Content, lang: str, subtitle: str = "", contents:
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
+        f"<title>{escape(title)}</title>\n<style>{STYLE}{style}</style>\n</head>\n"
         f"{element('body', *parts).markup}\n</html>\n"
     )

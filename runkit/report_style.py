@@ -134,6 +134,14 @@ summary { cursor: pointer; }
 .sample dl { display: grid; grid-template-columns: max-content 1fr; gap: 1px 14px; margin: 8px 0 2px;
   font-size: 13px; }
 .sample dt { color: var(--soft); } .sample dd { margin: 0; }
+.pick { position: absolute; opacity: 0; pointer-events: none; }
+.pick + label { display: inline-block; padding: 3px 12px; margin: 10px 6px 0 0; border: 1px solid var(--line);
+  border-radius: 999px; cursor: pointer; color: var(--soft); font-size: 13.5px; }
+.pick:checked + label { background: var(--kept); border-color: var(--kept); color: var(--paper); }
+.pick:focus-visible + label { outline: 2px solid var(--mark); outline-offset: 2px; }
+.picked { display: none; }
+.pick:nth-of-type(1):checked ~ .picked:nth-of-type(1), .pick:nth-of-type(2):checked ~ .picked:nth-of-type(2)
+  { display: block; }
 @media (max-width: 560px) { td.w, th.w { display: none; }
   th, td { padding-right: 8px; font-size: 13px; } th { font-size: 12px; }
   td:first-child { min-width: 116px; }
