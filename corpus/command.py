@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corpus.config import CleanConfig, load
+from runkit.documents import of_runs
 from runkit.errors import UsageError
 from runkit.inputs import Plan, plan
 from runkit.planned import keep_apart, tell_plan, tell_skipped
@@ -53,7 +54,7 @@ def prepare(call: CleanCall) -> Prepared | None:
     _check_executor(call)
     _check_places(call)
     keep_apart(call.out, call.inputs)
-    planned = plan(call.inputs, shard_bytes=round(config.read.shard_mb * 1e6))
+    planned = plan(call.inputs, shard_bytes=round(config.read.shard_mb * 1e6), choose=of_runs)
     tell_skipped(planned)
     if call.dry_run:
         tell_plan(planned, call.as_json)

@@ -2,13 +2,16 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from corpus.distributed_config import RayConfig, SlurmConfig
 from corpus.rules import Rule
 from runkit.config import Config, read_yaml
+from runkit.language import CODES
+
+_ZH: Final = frozenset({"cn", "chi", "zho", "cmn", "yue", "wuu", "zh-cn", "zh-tw", "zh-hans", "zh-hant", "chinese"})
 
 
 class ReadConfig(Config):
@@ -101,6 +104,15 @@ class WorkerConfig(Config):
     """A worker that grows beyond this is stopped and its record quarantined, MiB."""
 
 
+def _language(code: str) -> str:
+    """ValueError for a code that no text is ever given: with it every text would be rejected, without a word."""
+    if code.lower() in _ZH:
+        raise ValueError("`zh`, which is Chinese")
+    if code not in CODES:
+        raise ValueError("a language that can be told, such as zh, en, ja")
+    return code
+
+
 # Fields of `CleanConfig` that change nothing that comes out, and are not part of what a run is made from.
 MEANS = frozenset({"worker", "slurm", "ray"})
 
@@ -108,7 +120,7 @@ MEANS = frozenset({"worker", "slurm", "ray"})
 class CleanConfig(Config):
     """Everything that shapes the output of `corpus clean`."""
 
-    languages: list[Annotated[str, Field(pattern="^[a-z]{2,3}$")]] = Field(["zh", "en"], min_length=1)
+    languages: list[Annotated[str, AfterValidator(_language)]] = Field(["zh", "en"], min_length=1)
     """Languages that are kept, ISO 639-1: [zh, en]."""
     read: ReadConfig = ReadConfig()
     url: UrlConfig = UrlConfig()

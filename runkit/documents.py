@@ -24,7 +24,7 @@ from runkit.records import Document, held_out, id_of_text, sampled
 from runkit.source import Source, is_web, shown
 from runkit.streams import Stream, StreamError, pieces_of
 
-__all__ = ["Document", "Fault", "held_out", "plan_documents", "read_documents", "read_rows", "sampled"]
+__all__ = ["Document", "Fault", "held_out", "of_runs", "plan_documents", "read_documents", "read_rows", "sampled"]
 
 TEXT_BYTES: Final = 1_000_000  # the longest document made of a text file
 _RAW: Final = MappingProxyType(
@@ -43,7 +43,7 @@ _DOCUMENTS: Final = "documents"
 
 def plan_documents(inputs: Sequence[str], *, shard_bytes: int = SHARD_BYTES) -> Plan:
     """Find and cut a set of documents. InputError: a run that is not finished or empty, or nothing to read."""
-    return plan(inputs, shard_bytes=shard_bytes, choose=_of_runs, refused=_RAW)
+    return plan(inputs, shard_bytes=shard_bytes, choose=of_runs, refused=_RAW)
 
 
 def read_documents(shard: Shard, text_field: str = "text") -> Iterator[Document | Fault]:
@@ -65,7 +65,7 @@ def read_rows(
                 yield from _read_records(part, text_field, more)
 
 
-def _of_runs(found: list[Found]) -> list[Found]:
+def of_runs(found: list[Found]) -> list[Found]:
     """Of files met in a folder, those that lie in a run but not in its `documents/` are left out."""
     places = [_place(file.path) for file in found]
     named = {place.removesuffix("/manifest.json") for place in places if place.endswith("/manifest.json")}

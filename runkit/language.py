@@ -46,6 +46,16 @@ _EASTERN = re.compile(f"{_KANA.pattern}|{_HANGUL.pattern}")
 _LATIN = re.compile("[A-Za-z\u00c0-\u024f]+")
 _LETTER = re.compile(r"[^\W\d_]")
 _CHINESE = frozenset({"zh", "yue", "wuu"})
+# What `detect_language` may answer: the labels of lid.176 but for yue and wuu, and und.
+_CODES = (
+    "af als am an ar arz as ast av az azb ba bar bcl be bg bh bn bo bpy br bs bxr ca cbk ce ceb ckb co cs cv cy da de "
+    "diq dsb dty dv el eml en eo es et eu fa fi fr frr fy ga gd gl gn gom gu gv he hi hif hr hsb ht hu hy ia id ie ilo "
+    "io is it ja jbo jv ka kk km kn ko krc ku kv kw ky la lb lez li lmo lo lrc lt lv mai mg mhr min mk ml mn mr mrj ms "
+    "mt mwl my myv mzn nah nap nds ne new nl nn no oc or os pa pam pfl pl pms pnb ps pt qu rm ro ru rue sa sah sc scn "
+    "sco sd sh si sk sl so sq sr su sv sw ta te tg th tk tl tr tt tyv ug uk ur uz vec vep vi vls vo wa war xal xmf yi "
+    "yo zh und"
+)
+CODES = frozenset(_CODES.split())
 
 # Frequent characters that only one script has, in pairs. Left out: whatever the other script uses in another
 # sense (后 里 面 只 台 几 干 于 云 余 for traditional readers, 著 乾 for simplified ones).

@@ -117,3 +117,18 @@ def test_an_address_that_is_not_there_is_one_sentence(tmp_path: Path, web: str) 
         plan([f"{web}/none.jsonl"])
     result = clean(f"{web}/none.jsonl", "--out", str(tmp_path / "run"))
     assert result.returncode == 2 and "Traceback" not in result.stderr
+
+
+def test_of_a_run_only_its_documents_are_read(tmp_path: Path) -> None:
+    """Neither what it rejected nor its report, and nothing of a run that has not come to its end."""
+    texts = ("今天的天气很好，我们去了公园。" * 30, "", "山上的云很白。" * 30)
+    lines = [json.dumps({"text": text}) for text in texts]
+    (tmp_path / "texts.jsonl").write_text("\n".join(lines))
+    run = tmp_path / "run"
+    assert clean(str(tmp_path / "texts.jsonl"), "--out", str(run), "-s", "rules=[]").returncode == 0
+    assert json.loads((run / "summary.json").read_bytes())["documents"]["rejected"] == 1
+    again = clean(str(run), "--out", str(tmp_path / "again"), "-s", "rules=[]", "--json")
+    assert json.loads(again.stdout)["documents"] == {"read": 2, "kept": 2, "rejected": 0}
+    (run / "summary.json").unlink()
+    stopped = clean(str(run), "--out", str(tmp_path / "third"))
+    assert stopped.returncode == 3 and "is not finished" in stopped.stderr

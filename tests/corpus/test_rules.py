@@ -42,6 +42,10 @@ def test_overrides_reach_rules_by_signal() -> None:
         ("extract.mode=fastest", ["fast", "best"]),
         ("dedup.jaccard=2", ["jaccard"]),
         ("rules.top_2gram.max=abc", ["max"]),
+        ("languages=[zh,cn]", ["languages.1", "'cn'", "`zh`"]),
+        ("languages=[zh-CN]", ["'zh-CN'", "`zh`"]),
+        ("languages=[xx]", ["'xx'", "such as zh"]),
+        ("languages=[]", ["languages"]),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_that_names_it(override: str, words: list[str]) -> None:
