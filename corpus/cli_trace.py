@@ -133,7 +133,8 @@ def index(
 ) -> None:
     """Write one page that shows all runs below a folder.
 
-    How they were made from one another, what each took and brought, and links to their reports. It opens from the disk, without a network and without scripts; runs that are not finished are shown as such.
+    How they were made from one another, what each took and brought, and links to their reports. It opens from the disk,
+    without a network and without scripts; runs that are not finished are shown as such.
     """
     from corpus.index import IndexCall
     from corpus.index import index as carry_out
