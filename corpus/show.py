@@ -48,16 +48,16 @@ class Run:
     summary: dict[str, Any]
 
 
-def open_run(path: Path) -> Run:
-    """InputError: no run directory of `corpus clean`, or one that has not come to its end."""
+def open_run(path: Path, commands: Sequence[str] = RUNS) -> Run:
+    """InputError: no run directory of these commands, or one that has not come to its end."""
     try:
         manifest = orjson.loads((path / "manifest.json").read_bytes())
         command, rules = manifest["command"], manifest["config"].get("rules", [])
-        if command not in RUNS:
+        if command not in commands:
             raise KeyError
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path} is no run directory of {' or '.join(f'`{name}`' for name in RUNS)}; "
+            f"{path} is no run directory of {' or '.join(f'`{name}`' for name in commands)}; "
             "give the folder named by --out."
         ) from error
     try:

@@ -19,7 +19,7 @@ from corpus.config import CleanConfig
 from corpus.rules import Rule, Rules
 from corpus.samples import COLUMNS, Sample, to_sample
 from corpus.show import Run, open_run, rendered
-from corpus.tune_signals import LANGUAGE, STATES, Change, Outcome, Place, as_object, measure
+from corpus.tune_signals import LANGUAGE, STATES, Change, Outcome, Place, as_object, measure, rejected_by
 from runkit import console
 from runkit.config import plain
 from runkit.console import emit_json, printable, say
@@ -29,6 +29,7 @@ from runkit.report import number
 if TYPE_CHECKING:
     from rich.text import Text
 
+RULED: Final = ("corpus clean", "corpus tune")  # the commands whose runs have rules
 TUNABLE: Final = ("rules", "languages")  # parts of the config that stored signals can answer for
 MOST_ROWS: Final = 20  # of a table on the terminal
 EXCERPT: Final = 400  # characters of a sample in `--json`
@@ -64,7 +65,7 @@ class Tuning:
 
 def prepare(call: TuneCall) -> Tuning:
     """UsageError: a setting that stored signals cannot answer for. InputError: no finished run."""
-    run = open_run(call.run)
+    run = open_run(call.run, RULED)
     manifest = orjson.loads((call.run / "manifest.json").read_bytes())["config"]
     base = {key: value for key, value in manifest.items() if key not in ("limit", "sample")}
     try:
@@ -159,18 +160,18 @@ def _to_object(sample: Sample) -> dict[str, Any]:
 
 def _tell_rules(call: TuneCall, tuning: Tuning) -> None:
     """Without other thresholds: what each rule of the run rejected, and how to name it."""
-    summary = tuning.run.summary
-    rows = []
+    all_of, alone = rejected_by(call.run)
+    rows: list[dict[str, str | int]] = []
     for place, rule in enumerate(tuning.old.rules):
-        reason = f"rules.{rule.signal}"
+        key = f"rules.{rule.signal}", rule.language
         rows.append(
             {
                 "key": f"rules.{place}",
                 "rule": rule.signal,
                 "language": rule.language or "all",
                 "bounds": _written([rule], rule.signal).partition(" ")[2],
-                "documents": summary["reasons"].get(reason, 0),
-                "alone": summary["only_reason"].get(reason, 0),
+                "documents": all_of[key],
+                "alone": alone[key],
             }
         )
     if call.as_json:
@@ -183,7 +184,7 @@ def _tell_rules(call: TuneCall, tuning: Tuning) -> None:
 
 def _as_text(outcome: Outcome, tuning: Tuning) -> "Text":
     table: list[tuple[str | int, ...]] = [("", "kept now", "kept then", "won", "lost")]
-    for name, unit in (("documents", 0), ("characters", 1)):
+    for name, unit in (("documents", 0), ("visible characters", 1)):
         table.append((name, *(outcome.totals[state][unit] for state in STATES)))
     text = aligned(table)
     rules: list[tuple[str | int, ...]] = [("rule", "was", "is", "broke", "breaks", "won", "lost", "alone")]

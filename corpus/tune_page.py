@@ -10,6 +10,7 @@ as text. Price: 1.4 bytes for each document and signal, 1.5 MB for 30,000 docume
 import base64
 import hashlib
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -20,11 +21,12 @@ from numpy.typing import NDArray
 
 from corpus.finish import SCALES
 from corpus.report_text import signal_text
-from corpus.rules import single
+from corpus.rules import Rule, single
 from corpus.samples import Sample, read_rows
 from corpus.tune import TuneCall, Tuning
 from corpus.tune_signals import Change, Judged, Place, judged_groups, place_hashes
 from runkit.console import say
+from runkit.errors import UsageError
 from runkit.files import write_text
 from runkit.personal import mask_personal
 from runkit.report import escape, visible
@@ -83,8 +85,11 @@ WORDS: Final[dict[str, dict[str, str]]] = {
 
 
 def write_page(call: TuneCall, tuning: Tuning) -> None:
-    """Write the page of `call.page`, its sliders where the run's own bounds are."""
+    """Write the page of `call.page`, its sliders where the new bounds are. UsageError: other rules or languages."""
     assert call.page is not None
+    old, new = ([(rule.signal, rule.language) for rule in config.rules] for config in (tuning.old, tuning.new))
+    if old != new or tuning.old.languages != tuning.new.languages:
+        raise UsageError("--page moves the bounds of the run's own rules; for other rules or languages leave it out.")
     change = Change((), tuning.old.rules, frozenset(tuning.old.languages), frozenset(tuning.old.languages))
     drawn = _Drawn(change)
     for state in ("documents", "rejected"):
@@ -183,7 +188,8 @@ def _data(call: TuneCall, tuning: Tuning, drawn: _Drawn) -> dict[str, Any]:
     edges: dict[str, list[float]] = {}
     for column in drawn.signals:
         name = column.removeprefix("s_")
-        bounds = [b for rule in rules if rule.signal == name for b in (rule.min, rule.max) if b is not None]
+        both = [rule for rule in (*rules, *tuning.new.rules) if rule.signal == name]
+        bounds = [bound for rule in both for bound in (rule.min, rule.max) if bound is not None]
         found = edges_of(drawn.columns[column], bounds)
         edges[name] = [single(value) for value in found.tolist()]
         low, high, logarithmic = SCALES.get(column, (0.0, 1.0, False))
@@ -194,22 +200,23 @@ def _data(call: TuneCall, tuning: Tuning, drawn: _Drawn) -> dict[str, Any]:
             **{"edges": [float(str(value)) for value in found], "logarithmic": logarithmic},
             **{"low": low, "high": max(high, low + 1e-6), "codes": base64.b64encode(coded).decode()},
         }
-    told = []
-    for place, rule in enumerate(rules):
+    told: list[dict[str, Any]] = []
+    for place, (rule, new) in enumerate(zip(rules, tuning.new.rules, strict=True)):
         own = edges[rule.signal]
         told.append(
             {
                 **{"place": place, "signal": rule.signal, "text": signal_text(f"s_{rule.signal}", call.lang)},
                 "language": languages.index(rule.language) if rule.language else -1,
-                **{"has_min": rule.min is not None, "has_max": rule.max is not None},
-                "start_min": own.index(single(rule.min)) if rule.min is not None else -1,
-                "start_max": own.index(single(rule.max)) if rule.max is not None else len(own),
+                "has_min": rule.min is not None or new.min is not None,
+                "has_max": rule.max is not None or new.max is not None,
+                **_places("start", rule, own),
+                **_places("now", new, own),
             }
         )
     codes = np.array([languages.index(name) for name in drawn.languages.tolist()], np.uint8)
     sizes = np.minimum(drawn.sizes, 2**32 - 1).astype("<u4")
     return {
-        "run": _name(call.run),
+        "path": visible(shlex.quote(str(call.run))).encode("utf-8", "replace").decode(),
         "words": WORDS[call.lang],
         "documents": len(codes),
         "weight": drawn.total / len(codes) if len(codes) else 1,
@@ -222,16 +229,17 @@ def _data(call: TuneCall, tuning: Tuning, drawn: _Drawn) -> dict[str, Any]:
     }
 
 
+def _places(name: str, rule: Rule, edges: Sequence[float]) -> dict[str, int]:
+    """Where the bounds of a rule stand among the edges; -1 and their number are none."""
+    return {
+        f"{name}_min": edges.index(single(rule.min)) if rule.min is not None else -1,
+        f"{name}_max": edges.index(single(rule.max)) if rule.max is not None else len(edges),
+    }
+
+
 def _samples(call: TuneCall, tuning: Tuning, drawn: _Drawn) -> Iterator[dict[str, Any]]:
     """Documents near the bounds: those that one rule alone rejects, and kept ones, the nearest of each rule first."""
-    outside, inside = _distances(tuning, drawn)
-    broken = np.sum([mask for _, mask in outside], axis=0) if outside else np.zeros(len(drawn.hashes))
-    chosen: dict[int, None] = {}
-    for (beyond, mask), near in zip(outside, inside, strict=True):
-        for able, distance in ((mask & (broken == 1), beyond), (broken == 0, near)):
-            rows = np.flatnonzero(able & np.isfinite(distance))
-            order = np.argsort(distance[rows], kind="stable")[:SAMPLES]
-            chosen |= dict.fromkeys(rows[order].tolist())
+    chosen = dict.fromkeys([*_near(tuning.old.rules, drawn), *_near(tuning.new.rules, drawn)])
     by_part: dict[tuple[str, Path], dict[int, int]] = {}
     for index in chosen:
         state, place = drawn.places[index]
@@ -251,10 +259,21 @@ def _samples(call: TuneCall, tuning: Tuning, drawn: _Drawn) -> Iterator[dict[str
         yield {"place": index, **dict(zip(("title", "url", "text"), safe, strict=True))}
 
 
-def _distances(tuning: Tuning, drawn: _Drawn) -> tuple[list[tuple[NDArray, NDArray[np.bool_]]], list[NDArray]]:
+def _near(rules: Sequence[Rule], drawn: _Drawn) -> Iterator[int]:
+    """The documents nearest to each bound: rejected by that rule alone, and kept."""
+    outside, inside = _distances(rules, drawn)
+    broken = np.sum([mask for _, mask in outside], axis=0) if outside else np.zeros(len(drawn.hashes))
+    for (beyond, mask), near in zip(outside, inside, strict=True):
+        for able, distance in ((mask & (broken == 1), beyond), (broken == 0, near)):
+            rows = np.flatnonzero(able & np.isfinite(distance))
+            order = np.argsort(distance[rows], kind="stable")[:SAMPLES]
+            yield from rows[order].tolist()
+
+
+def _distances(rules: Sequence[Rule], drawn: _Drawn) -> tuple[list[tuple[NDArray, NDArray[np.bool_]]], list[NDArray]]:
     """For each rule: how many documents lie between a document and the bound, outside (with a mask) and inside."""
     outside, inside = [], []
-    for rule in tuning.old.rules:
+    for rule in rules:
         values = drawn.columns[f"s_{rule.signal}"]
         mine = np.ones(len(values), np.bool_) if rule.language is None else drawn.languages == rule.language
         rank = np.full(len(values), np.nan)

@@ -6,6 +6,7 @@ of the parts only the columns that these need; what unchanged rules said stands 
 visible ones (`s_chars`), so no text is read. Price: 0.3 CPU seconds for a million documents and five rules.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -254,6 +255,20 @@ def _hash(part: NDArray, row: NDArray) -> NDArray[np.uint64]:
     value ^= value >> np.uint64(31)
     value *= np.uint64(0x94D049BB133111EB)
     return value ^ (value >> np.uint64(29))
+
+
+def rejected_by(path: Path) -> tuple[Counter[tuple[str, str | None]], Counter[tuple[str, str | None]]]:
+    """Reason and language (None: all) → documents that were rejected for it, and for nothing else."""
+    found: tuple[Counter[tuple[str, str | None]], Counter[tuple[str, str | None]]] = (Counter(), Counter())
+    files = part_files(path, "rejected")
+    for start in range(0, len(files), GROUP_FILES):
+        frame = gathered(path, "rejected", files[start : start + GROUP_FILES], ["language", "reasons"])
+        for counts, rows in zip(found, (frame, frame.filter(pl.col("reasons").list.len() == 1)), strict=True):
+            by = rows.explode("reasons").group_by("reasons", "language").len()
+            for reason, language, count in by.iter_rows():
+                counts[reason, language] += count
+                counts[reason, None] += count
+    return found
 
 
 def as_object(outcome: Outcome) -> Mapping[str, Any]:

@@ -223,6 +223,29 @@ def test_wrong_calls(
     assert said in capsys.readouterr().err
 
 
+def test_rules_are_listed_with_what_they_reject_in_their_own_language(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pages = [page(1, "rules.top_2gram"), page(2, "rules.top_2gram", "rules.entropy"), page(3)]
+    pages += [page(4, "rules.top_2gram", language="en"), page(5, language="en")]
+    make(tmp_path / "run", [pages[:2], pages[2:]])
+    assert run_app(app, ["tune", str(tmp_path / "run"), "--json"]) == 0
+    rules = json.loads(capsys.readouterr().out)["rules"]
+    told = {row["language"]: (row["documents"], row["alone"]) for row in rules if row["rule"] == "top_2gram"}
+    assert told == {"zh": (2, 1), "en": (1, 1)}
+
+
+@pytest.mark.parametrize("command", ["corpus dedup", "corpus decontaminate"])
+def test_a_run_without_rules_is_named_for_what_it_is_not(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = small(tmp_path / "run") / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("corpus clean", command))
+    assert run_app(app, ["tune", str(tmp_path / "run")]) == 3
+    said = capsys.readouterr().err
+    assert "no run directory of `corpus clean` or `corpus tune`;" in said and "another version" not in said
+
+
 def test_a_folder_that_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_app(app, ["tune", str(tmp_path), "-s", "rules.chars.min=5"]) == 3
     assert "no run directory" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """The page with sliders: its counts are those of `corpus tune`, and what was crawled runs nothing on it."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,11 @@ def test_the_page_counts_as_the_command_does(browser: Any, tmp_path: Path, capsy
         tuned = shown.evaluate("window.tuned")
         for state in ("before", "after", "won", "lost"):
             assert tuned[state] == [answer[state]["documents"], answer[state]["characters"]], (chars, top, state)
+    shown.evaluate("document.getElementById('reset').click()")
+    shown.wait_for_timeout(50)
+    assert shown.evaluate("window.tuned.after") == shown.evaluate("window.tuned.before")
+    shown.evaluate(move, ["0.min", 60])
+    shown.wait_for_timeout(50)
     assert shown.inner_text("#won-title") == "将会保留"
     assert shown.locator("#won .sample, #lost .sample").count() > 0
     assert shown.evaluate("window.hit") is None
@@ -96,3 +102,31 @@ def test_the_page_counts_as_the_command_does(browser: Any, tmp_path: Path, capsy
     assert "\u202e" not in shown.inner_text("body")
     assert told == [] and asked == [file.as_uri()]
     shown.close()
+
+
+def test_the_page_begins_at_the_bounds_of_the_command(
+    browser: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, file = run_of(tmp_path / "my runs"), tmp_path / "page.html"
+    words = ["-s", "rules.chars.min=345.5", "-s", "rules.top_2gram.max=null", "-s", "rules.top_2gram.min=0.05"]
+    assert run_app(app, ["tune", str(run), "--page", str(file), *words]) == 0
+    capsys.readouterr()
+    assert run_app(app, ["tune", str(run), "--json", "--samples", "0", *words]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    shown = browser.new_page()
+    shown.goto(file.as_uri())
+    for state in ("before", "after", "won", "lost"):
+        assert shown.evaluate("window.tuned")[state] == [answer[state]["documents"], answer[state]["characters"]]
+    # The command on the page can be copied: its path is whole and quoted, its bounds are those given.
+    command = shlex.split(shown.inner_text("#command"))
+    assert command[:3] == ["corpus", "tune", str(run)]
+    assert set(command[4::2]) == {"rules.0.min=345.5", "rules.1.max=null", "rules.1.min=0.05"}
+    assert shown.locator("#lost .sample").count() > 0
+    shown.close()
+
+
+@pytest.mark.parametrize("setting", ["languages=[zh]", "rules=[]"])
+def test_what_sliders_cannot_show_is_said(setting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["tune", str(run_of(tmp_path)), "--page", str(tmp_path / "page.html"), "-s", setting]
+    assert run_app(app, words) == 2
+    assert "--page moves the bounds" in capsys.readouterr().err and not (tmp_path / "page.html").exists()
