@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# The whole way on two cores without a network: a raw dump becomes a small model that answers, and is judged.
+# Stopped or killed, start it again: what is done is looked at in seconds, the rest goes on where it was.
+#
+#   runs/cpu.sh                                             # rules write instructions and verdicts
+#   OPENAI_BASE_URL=… OPENAI_API_KEY=… MODEL=deepseek-chat OUT=runs/out/paid runs/cpu.sh    # a model does
+set -euo pipefail
+source "$(dirname "$0")/steps.sh"
+cd "$root"
+
+OUT=${OUT:-runs/out/demo}
+BUDGET=${BUDGET:-0.5} # USD at most for the instructions, and as much again for the verdicts
+teacher=template judge=overlap paid=
+if [ -n "${OPENAI_BASE_URL:-}" ]; then
+  teacher=${MODEL:?is needed where OPENAI_BASE_URL is set: a model there}
+  judge=${JUDGE:-$MODEL} paid="--budget $BUDGET"
+fi
+# Number type and threads are given, or they would be chosen by what is faster just then, and the result with them.
+fixed="-s threads=2 -s dtype=fp32 -s compile=off -s optim.kind=muon -s optim.warmup=10"
+
+step clean "$BIN/corpus" clean demo=examples/dump --out "$OUT/clean"
+step tokenizer "$BIN/train" tokenizer fit "$OUT/clean" --vocab 2600 -s held_out=0.1 --out "$OUT/tokenizer"
+step tokens "$BIN/train" tokens "$OUT/clean" --tokenizer "$OUT/tokenizer" --out "$OUT/tokens"
+step pretrain "$BIN/train" pretrain "$OUT/tokens" --config configs/model-5m.yaml $fixed -s model.vocab=2600 \
+  -s data.seq_len=256 -s data.held_out=0.1 -s batch_rows=4 -s steps=150 -s eval_every=50 -s checkpoint_every=50 \
+  --out "$OUT/base"
+step eval kept "$OUT/base-ppl.json" "$BIN/train" eval ppl "$OUT/base" "$OUT/clean" --held-out 0.1 --json
+step instructions "$BIN/selfinstruct" generate --seeds examples/seeds.jsonl --model "$teacher" \
+  --from-docs "$OUT/clean" --n 300 $paid --out "$OUT/instructions"
+step sft "$BIN/train" sft --from "$OUT/base" --data examples/seeds.jsonl --data "$OUT/instructions" $fixed \
+  -s data.seq_len=512 -s data.held_out=0.1 -s data.weights='{seeds: 1, instructions: 1}' -s batch_rows=2 \
+  -s steps=200 -s eval_every=50 -s checkpoint_every=50 -s prompt_tokens=40 --out "$OUT/chat"
+step ask "$BIN/python" examples/ask.py "$OUT/chat" "春天适合种什么菜？" "给一家面馆起三个名字。"
+step judge "$BIN/judge" compare base="$OUT/base" chat="$OUT/chat" --questions examples/questions.jsonl --limit 12 \
+  --judge "$judge" $paid -s answer.max_tokens=40 --out "$OUT/judged"
+step index "$BIN/corpus" index "$OUT" --out "$OUT/index.html"
+table
+echo "All reports: $OUT/index.html. To talk to the model: ${BIN#"$root/"}/train chat $OUT/chat"
