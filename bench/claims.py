@@ -124,7 +124,20 @@ def _coverage(figures: Figures) -> dict[str, float]:
     return {f"ours, {row['world']}: {row['interval']}"[:60]: row["coverage_percent"] for row in figures["coverage"]}
 
 
-CORPUS, TRAIN, INSTRUCT, JUDGE = "Corpora", "Tokenizers and training", "Instructions", "Judging"
+def _decode(figures: Figures) -> dict[str, float]:
+    rates = figures["one"]["tokens_per_second"]
+    return {
+        "ours, one request": rates["ours"],
+        "transformers, one request": rates["theirs"],
+        "ours, eight at once": figures["eight"]["tokens_per_second"],
+    }
+
+
+def _serve(figures: Figures) -> dict[str, float]:
+    return {"ours, one request": figures["alone"], "ours, eight at once": figures["many"]}
+
+
+CORPUS, TRAIN, INSTRUCT, JUDGE = "Corpora", "Tokenizers, training, serving", "Instructions", "Judging"
 CLAIMS = (
     Claim(CORPUS, "clean", "WARC to clean documents, one worker", "documents a CPU second", "clean", _clean),
     Claim(CORPUS, "chain", "The Chinese chain after extraction", "ms a document", "clean", _chain, less=True),
@@ -157,6 +170,9 @@ CLAIMS = (
     Claim(TRAIN, "train", "Training step of a 26 M model on a CPU", "tokens a CPU second", "train", _train),
     Claim(TRAIN, "train-compiled", "The same compiled", "tokens a CPU second", "train-compiled", _train),
     Claim(TRAIN, "sft", "Tuning on dialogues", "positions a second", "sft", _sft),
+    Claim(TRAIN, "decode", "Greedy answers on one thread", "tokens a second", "decode", _decode),
+    Claim(TRAIN, "serve-64", "Over HTTP, prompts of 64 tokens", "tokens a second", "serve-64", _serve),
+    Claim(TRAIN, "serve-256", "Over HTTP, prompts of 256 tokens", "tokens a second", "serve-256", _serve),
     Claim(
         INSTRUCT,
         "novelty",

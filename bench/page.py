@@ -1,11 +1,12 @@
 """Every claim beside its peers from one run: runs the benches, keeps what they print, writes docs/bench.md with plots.
 
-    python bench/page.py [--only clean extract ...] [--again] [--draw]
+    python bench/page.py [--only clean extract ...] [--again] [--draw] [--model FOLDER]
 
 In: the benches below, each a process of its own that prints one JSON object. Out: `runs/out/bench/NAME.json` with
 date, machine, load and figures (kept: the next start runs only what is missing, `--again` runs all), and docs/bench.md
-with a bar chart for each claim in docs/bench/. `--draw` runs nothing. A bench that fails is told and left out; nothing
-stands in for its figures. About an hour on two quiet cores.
+with a bar chart for each claim in docs/bench/. `--draw` runs nothing. Generation and serving are measured with
+`--model`, a Hugging Face folder (SmolLM2-135M in the page). A bench that fails is told and left out; nothing stands in
+for its figures. About an hour on two quiet cores.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from plot import bars
 ROOT = Path(__file__).parent.parent
 KEPT = ROOT / "runs" / "out" / "bench"
 PAGE = ROOT / "docs" / "bench.md"
+MODEL = "MODEL"  # stands for --model
 FOLDS = Path("runs") / "out" / "bench" / "folds"  # weights of the extractor that have not seen a page's site
 FIRST = {"extract": ["fit_extract.py", "--folds", str(FOLDS), "--out", str(FOLDS / "all.npz")]}
 BENCHES = {
@@ -31,7 +33,7 @@ BENCHES = {
     "extract": ["extract.py", "--folds", str(FOLDS), "--json"],
     "rules": ["rules.py", "--json"],
     "dedup-quality": ["dedup.py", "quality"],
-    "dedup-growth": ["dedup.py", "growth", "--documents", "100000", "1000000", "10000000"],
+    "dedup-growth": ["dedup.py", "growth", "--documents", "100000", "1000000", "3000000", "10000000"],
     "dedup-peer": ["dedup.py", "peer"],
     "substrings": ["substrings.py", "--mb", "1000", "--json"],
     "tune": ["tune.py", "--json"],
@@ -44,6 +46,21 @@ BENCHES = {
     "parse": ["parse.py", "--json"],
     "generate": ["generate.py", "--json"],
     "judge": ["judge.py", "--json"],
+    "decode": ["decode.py", MODEL, "--threads", "1", "--rounds", "3", "--json"],
+    "serve-64": ["serve.py", MODEL, "--threads", "1", "--prompt", "64", "--rounds", "5", "--questions", "0", "--json"],
+    "serve-256": [
+        "serve.py",
+        MODEL,
+        "--threads",
+        "1",
+        "--prompt",
+        "256",
+        "--rounds",
+        "5",
+        "--questions",
+        "0",
+        "--json",
+    ],
 }
 
 
@@ -52,14 +69,18 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {memory_gb:.0f} GB, {platform.machine()}, Python {platform.python_version()}"
 
 
-def run(name: str) -> bool:
+def run(name: str, model: str | None) -> bool:
     """Whether the bench printed its figures; they are kept then."""
+    if MODEL in BENCHES[name] and model is None:
+        print(f"{name}: left out without --model", file=sys.stderr)
+        return True
     KEPT.mkdir(parents=True, exist_ok=True)
     if name in FIRST and not FOLDS.is_dir():
         FOLDS.mkdir()
         subprocess.run([sys.executable, str(ROOT / "bench" / FIRST[name][0]), *FIRST[name][1:]], cwd=ROOT, check=True)
     load, started = os.getloadavg()[0], time.monotonic()
-    command = [sys.executable, str(ROOT / "bench" / BENCHES[name][0]), *BENCHES[name][1:]]
+    words = [str(model) if word == MODEL else word for word in BENCHES[name][1:]]
+    command = [sys.executable, str(ROOT / "bench" / BENCHES[name][0]), *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     seconds = time.monotonic() - started
     try:
@@ -115,9 +136,12 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=[*BENCHES], default=[*BENCHES])
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--draw", action="store_true")
+    parser.add_argument("--model")
     call = parser.parse_args()
     wanted = [] if call.draw else call.only
-    failed = [name for name in wanted if (call.again or not (KEPT / f"{name}.json").is_file()) and not run(name)]
+    failed = [
+        name for name in wanted if (call.again or not (KEPT / f"{name}.json").is_file()) and not run(name, call.model)
+    ]
     PAGE.write_text(page(), "utf-8")
     print(f"{PAGE.relative_to(ROOT)} is written", file=sys.stderr)
     if failed:
