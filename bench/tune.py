@@ -117,8 +117,8 @@ def main() -> None:
         if not (folder / "summary.json").is_file():
             make(folder, call.documents, call.per_part)
         parts = len(list((folder / "documents").iterdir()))
-        load = f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores"
-        print(f"{call.documents:,} documents in {parts:,} parts; {load}", file=sys.stderr)
+        busy = f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores"
+        print(f"{call.documents:,} documents in {parts:,} parts; {busy}", file=sys.stderr)
         three = ["rules.chars.min=150", "rules.top_2gram.max=0.3", "rules.entropy.min=4"]
         names = dict.fromkeys(
             rule.signal for rule in load(None, []).rules if rule.min is None and rule.signal != "perplexity"
