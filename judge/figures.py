@@ -65,7 +65,7 @@ def system_figures(table: Table, met: Meeting, unanswered: Sequence[str] = ()) -
     """All of one system against the reference; `unanswered`: questions that one of the two did not answer."""
     found = _missing(table, met, unanswered)
     if met.n == 0:
-        return {"reference": met.reference, "n": 0, **found, "bounds": _bounds(table, met, None, len(unanswered))}
+        return {"reference": met.reference, "n": 0, **found, "bounds": _bounds(table, met, len(unanswered))}
     d = averaged(met.d1, met.d2)
     found = {
         "reference": met.reference,
@@ -76,7 +76,7 @@ def system_figures(table: Table, met: Meeting, unanswered: Sequence[str] = ()) -
         **_position(met),
         **_planning(table, met, d),
         **found,
-        "bounds": _bounds(table, met, d, len(unanswered)),
+        "bounds": _bounds(table, met, len(unanswered)),
         "per_category": _per_category(table, met),
     }
     if table.scored:
@@ -188,19 +188,16 @@ def _missing(table: Table, met: Meeting, unanswered: Sequence[str]) -> dict[str,
     }
 
 
-def _bounds(table: Table, met: Meeting, d: Array | None, unanswered: int) -> dict[str, Any]:
+def _bounds(table: Table, met: Meeting, unanswered: int) -> dict[str, Any]:
     """Where the figures would lie if all that is missing were lost, or won, by as much as the scale allows."""
-    left, span = met.partial, table.span
-    known = np.zeros(0) if d is None else d
-    nothing = np.full(unanswered, span)
-    worst = [np.where(np.isnan(one), span, -one) for one in (left.d1, left.d2)]
-    best = [np.where(np.isnan(one), span, one) for one in (left.d1, left.d2)]
-    lost = np.concatenate([known, -((worst[0] + worst[1]) / 2.0), -nothing])
-    won = np.concatenate([known, (best[0] + best[1]) / 2.0, nothing])
+    nothing = np.full(unanswered, table.span)
+    lost = np.concatenate([met.lowest, met.partial.lowest, -nothing])
+    won = np.concatenate([met.highest, met.partial.highest, nothing])
     if len(lost) == 0:
         return {"diff": None, "win_rate_averaged": None}
-    gone = np.ones(len(lost) - len(known))
-    rates = [win_tie_loss(np.concatenate([signs(known), sign * gone])).win_rate for sign in (-1.0, 1.0)]
+    gone = np.ones(len(lost) - met.n)
+    ends = ((-1.0, met.lowest), (1.0, met.highest))
+    rates = [win_tie_loss(np.concatenate([signs(known), sign * gone])).win_rate for sign, known in ends]
     return {"diff": [float(lost.mean()) + 0.0, float(won.mean()) + 0.0], "win_rate_averaged": rates}
 
 

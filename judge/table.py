@@ -119,6 +119,8 @@ class Partial:
     question: Codes
     d1: Array
     d2: Array
+    lowest: Array  # as of `Meeting`
+    highest: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,8 @@ class Meeting:
     sys_2: Array
     ref_2: Array
     identical: Mask
+    lowest: Array  # of the difference, if all that judges asked about it did not give were lost by the system
+    highest: Array  # if it were won
     partial: Partial
 
     @property
@@ -147,12 +151,12 @@ class Meeting:
     def where(self, chosen: Mask, partial: Mask) -> "Meeting":
         """Some of the questions."""
         left = self.partial
-        names = ("question", "d1", "d2", "sys_1", "ref_1", "sys_2", "ref_2", "identical")
+        names = ("question", "d1", "d2", "sys_1", "ref_1", "sys_2", "ref_2", "identical", "lowest", "highest")
         return Meeting(
             self.system,
             self.reference,
             **{name: getattr(self, name)[chosen] for name in names},
-            partial=Partial(left.question[partial], left.d1[partial], left.d2[partial]),
+            partial=Partial(**{name: getattr(left, name)[partial] for name in Partial.__slots__}),
         )
 
 
@@ -188,10 +192,11 @@ def meeting(table: Table, system: str, reference: str, judge: int | None = None)
     same[cell[mine & (table.state == IDENTICAL)]] = True
     asked = np.zeros(size, dtype=np.bool_)
     asked[cell[mine]] = True
-    return _meeting(system, reference, [d1, d2, *scores], same.reshape(-1, judges), asked.reshape(-1, judges))
+    found = [d1, d2, *scores]
+    return _meeting(system, reference, found, same.reshape(-1, judges), asked.reshape(-1, judges), table.span)
 
 
-def _meeting(system: str, reference: str, figures: Sequence[Array], same: Mask, asked: Mask) -> Meeting:
+def _meeting(system: str, reference: str, figures: Sequence[Array], same: Mask, asked: Mask, span: float) -> Meeting:
     d1, d2 = figures[:2]
     both = ~np.isnan(d1) & ~np.isnan(d2)
     judged = np.asarray(both.any(axis=1))
@@ -203,9 +208,13 @@ def _meeting(system: str, reference: str, figures: Sequence[Array], same: Mask, 
         known[place] = np.where(identical[rows], 0.0, known[place])
     left = np.flatnonzero(asked.any(axis=1) & ~whole)
     halves = [_over_judges(one, ~np.isnan(one))[left] for one in (d1, d2)]
-    partial = Partial(left, halves[0], halves[1])
-    names = ("d1", "d2", "sys_1", "ref_1", "sys_2", "ref_2")
-    columns = dict(zip(names, known, strict=True))
+    ends = []
+    for missing in (-span, span):
+        each = (np.where(np.isnan(d1), missing, d1) + np.where(np.isnan(d2), missing, d2)) / 2.0
+        ends.append(np.where(identical, 0.0, _over_judges(each, asked)))
+    partial = Partial(left, halves[0], halves[1], ends[0][left], ends[1][left])
+    columns = dict(zip(("d1", "d2", "sys_1", "ref_1", "sys_2", "ref_2"), known, strict=True))
+    columns |= {"lowest": ends[0][rows], "highest": ends[1][rows]}
     return Meeting(system, reference, question=rows, **columns, identical=identical[rows], partial=partial)
 
 

@@ -177,6 +177,15 @@ def test_a_pair_with_an_order_missing_is_listed_and_bounded() -> None:
     assert account["reasons"] == {"verdict.refused": 1}
 
 
+def test_what_one_of_two_judges_did_not_say_is_bounded_too() -> None:
+    first = [row(0, "a", "b", (6, 4), judge="x"), row(0, "b", "a", (4, 6), judge="x")]
+    second = [row(0, "a", "b", (8, 4), judge="y"), row(0, "b", "a", state="error", fault="timeout", judge="y")]
+    found = figures([*first, *second])
+    assert found["n"] == 1 and found["swap_avg_diff"] == 2.0  # of the judge that gave both
+    assert found["bounds"]["diff"] == [(2 + (4 - 10) / 2) / 2, (2 + (4 + 10) / 2) / 2]
+    assert found["bounds"]["win_rate_averaged"] == [0.0, 1.0]
+
+
 def test_answers_that_are_alike_are_ties_without_scores() -> None:
     rows = both_orders(range(4), "a", "b", lambda q, system, place: 8.0 if system == "a" else 6.0)
     rows += [row(q, "a", "b", state="identical", choice="tie", raw=None) for q in (4, 5, 6, 7)]
