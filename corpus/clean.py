@@ -18,11 +18,11 @@ from corpus.quality_step import model_inputs
 from corpus.ray_cluster import Ray
 from corpus.slurm import Slurm
 from corpus.stages import DECIDE, FINISH, READ, Job, Options, decide, finish_shards, mark_name, read_shards
-from runkit.console import progress, say
+from runkit.console import progress
 from runkit.errors import UsageError
 from runkit.files import remove_stray_temps, sha256_file
 from runkit.inputs import Plan
-from runkit.planned import manifest_inputs
+from runkit.planned import manifest_inputs, tell_rebuilt
 from runkit.rundir import Mark, RunDir
 
 # Whatever changes the bytes that come out, so that a resumed run is never made of two halves.
@@ -54,9 +54,7 @@ def clean(run: RunDir, plan: Plan, config: CleanConfig, options: Options) -> dic
     cluster = _cluster(job)
     decided = run.done(mark_name(DECIDE, 0))
     finished, work = _standing(run, plan, decided is not None)
-    for damage in run.damaged:
-        say(f"Rebuilding: {damage}.")
-    run.damaged.clear()
+    tell_rebuilt(run)
     work |= _read(job, finished, work) if cluster is None else _read_there(cluster, job, finished, work)
     if decided is None:
         _decide(cluster, job, work)

@@ -27,13 +27,13 @@ from corpus.decontaminate_summary import summarise, tell
 from corpus.dedup_parts import Unit, as_reasons, count_states, measured_anew, read_parts, to_frame
 from corpus.finish import add
 from corpus.store import write_array, write_parquet
-from runkit.console import emit_json, progress, say
+from runkit.console import emit_json, progress
 from runkit.documents import plan_documents
 from runkit.errors import check_failures
 from runkit.fields import Fault, fault_lines
 from runkit.files import sha256_file, write_bytes, write_json
 from runkit.inputs import Plan, Shard
-from runkit.planned import keep_apart, manifest_inputs, tell_plan, tell_skipped
+from runkit.planned import keep_apart, manifest_inputs, tell_plan, tell_rebuilt, tell_skipped
 from runkit.rundir import Mark, RunDir, note_usage, usage
 from runkit.workers import in_processes
 
@@ -129,9 +129,7 @@ def _all(
     """The marks of a step for all shards, or those `chosen`; what earlier starts did is kept."""
     wanted = [shard for shard in plan.shards if chosen is None or shard.index in chosen]
     marks = {shard.index: mark for shard in wanted if (mark := run.done(f"{step}-{shard.index:05d}")) is not None}
-    for damage in run.damaged:
-        say(f"Rebuilding: {damage}.")
-    run.damaged.clear()
+    tell_rebuilt(run)
     label = "Looking for test items" if step == "find" else "Writing"
     with progress(label, total=len(wanted), unit="shards", quiet=call.quiet) as advance:
         advance(len(marks))

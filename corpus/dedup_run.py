@@ -19,12 +19,12 @@ from corpus.dedup_parts import OLD, Job, Unit, read_unit
 from corpus.dedup_report import write_report
 from corpus.dedup_summary import summarise, tell
 from corpus.minhash import BANDS, warm_kernels
-from runkit.console import emit_json, progress, say
+from runkit.console import emit_json, progress
 from runkit.documents import plan_documents
 from runkit.errors import check_failures
 from runkit.files import write_json
 from runkit.inputs import Plan
-from runkit.planned import keep_apart, manifest_inputs, tell_plan, tell_skipped
+from runkit.planned import keep_apart, manifest_inputs, tell_plan, tell_rebuilt, tell_skipped
 from runkit.rundir import Mark, RunDir, note_usage, usage
 from runkit.workers import in_processes
 
@@ -99,9 +99,7 @@ class _Run:
                 finished[unit.name] = mark
             elif not (decided and unit.old) and (mark := run.done(f"work-{unit.name}")) is not None:
                 work[unit.name] = mark
-        for damage in run.damaged:
-            say(f"Rebuilding: {damage}.")
-        run.damaged.clear()
+        tell_rebuilt(run)
         self._read(decided, finished, work)
         parts = list(_parts_of(work))
         if not decided:

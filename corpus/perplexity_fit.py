@@ -26,7 +26,7 @@ from runkit.console import emit_json, say
 from runkit.errors import InputError
 from runkit.files import sha256_file, write_json
 from runkit.personal import mask_personal
-from runkit.planned import keep_apart, tell_skipped
+from runkit.planned import keep_apart, tell_rebuilt, tell_skipped
 from runkit.rundir import RunDir, note_usage, usage
 
 COMMAND: Final = "corpus quality fit-perplexity"
@@ -63,6 +63,7 @@ def fit(call: FitCall) -> None:
     with RunDir.open(call.out, COMMAND, call.config.model_dump(mode="json"), inputs, versions) as run:
         done = run.done(DONE)
         if done is None:
+            tell_rebuilt(run)
             good = read_set("good", plans["good"], call.config, call.config.languages)
             languages = languages_of(good, call.config)
             good.texts = [text for text in good.texts if text.language in languages]

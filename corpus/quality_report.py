@@ -70,7 +70,9 @@ class _Report:
         columns = [Column(self.t("set")), *(Column(self.t(key), numeric=True) for key in keys)]
         columns += [Column(self.t("held_by")), Column(self.t("left_out"))]
         rows: list[list[Content]] = []
-        for name, one in self.summary["sets"].items():
+        found = self.summary["sets"]  # as they were named: a mark keeps names by the alphabet
+        for name in [name for name in ("good", "bad", "terciles") if name in found]:
+            one = found[name]
             left = ", ".join(f"{reason} {count:,}" for reason, count in one["left_out"].items())
             held = self.t("site" if one["by_site"] else "document")
             rows.append([self.t(name) if name in ("good", "bad") else name, *(one[key] for key in keys), held, left])
@@ -226,9 +228,10 @@ class _Perplexity(_Report):
         return r.section(self.t("distribution"), shown, name="distribution", note=self.t("distribution_note"))
 
     def texts(self) -> Html:
+        shown = self.summary["texts"]
         groups = {
-            self.t(f"samples_{name}"): [self.sample(one, number(float(one["perplexity"]))) for one in found]
-            for name, found in self.summary["texts"].items()
+            self.t(f"samples_{name}"): [self.sample(one, number(float(one["perplexity"]))) for one in shown[name]]
+            for name in ("lowest", "median", "highest")
         }
         return self.groups(groups, self.t("perplexity_samples_note"))
 

@@ -34,7 +34,7 @@ from runkit.fields import fault_lines
 from runkit.files import sha256_file, write_bytes, write_json
 from runkit.inputs import Plan, Shard
 from runkit.language import detect_language
-from runkit.planned import keep_apart, manifest_inputs, tell_plan, tell_skipped
+from runkit.planned import keep_apart, manifest_inputs, tell_plan, tell_rebuilt, tell_skipped
 from runkit.rundir import Mark, RunDir, note_usage, usage
 from runkit.workers import in_processes
 
@@ -135,9 +135,7 @@ def _tell(call: ScoreCall, summary: dict[str, Any]) -> None:
 
 def _score(run: RunDir, plan: Plan, models: Models, call: ScoreCall) -> list[Mark]:
     marks = {shard.index: run.done(f"done-{shard.index:05d}") for shard in plan.shards}
-    for damage in run.damaged:
-        say(f"Rebuilding: {damage}.")
-    run.damaged.clear()
+    tell_rebuilt(run)
     left = [shard for shard in plan.shards if marks[shard.index] is None]
     one = functools.partial(_score_shard, run=run, models=models, text_field=call.config.text_field)
     with progress("Scoring", total=len(plan.shards), unit="shards", quiet=call.quiet) as advance:

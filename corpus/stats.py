@@ -31,7 +31,7 @@ from runkit.errors import InputError, check_failures
 from runkit.files import write_json
 from runkit.inputs import Plan
 from runkit.personal import mask_personal
-from runkit.planned import keep_apart, manifest_inputs, tell_plan, tell_skipped
+from runkit.planned import keep_apart, manifest_inputs, tell_plan, tell_rebuilt, tell_skipped
 from runkit.rundir import Mark, RunDir, note_usage, usage
 from runkit.workers import in_processes
 
@@ -106,7 +106,7 @@ def _by_characters(table: Mapping[str, Mapping[str, int]]) -> dict[str, Mapping[
 
 
 def _carry_out(run: RunDir, plan: Plan, call: StatsCall) -> dict[str, Any]:
-    run.damaged.clear()
+    tell_rebuilt(run)
     marks = _measure(run, plan, call)
     if not sum(mark.data["documents"] for mark in marks):
         raise InputError(f"There is no text in {', '.join(call.inputs)}; `-s text_field=NAME` names the right field.")

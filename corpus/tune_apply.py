@@ -38,6 +38,7 @@ from runkit.console import emit_json, progress, say
 from runkit.errors import InputError, UsageError
 from runkit.files import sha256_file, write_bytes, write_json
 from runkit.inputs import InputFile, Plan
+from runkit.planned import tell_rebuilt
 from runkit.rundir import Mark, RunDir, note_usage, usage
 
 _PLACE: Final = re.compile(r"#(\d+)(?:\+(\d+))?$")
@@ -104,9 +105,7 @@ def _tune(run: RunDir, old: RunDir, marks: Mapping[int, Mark], tuning: Tuning, c
     decided = run.done(mark_name(DECIDE, 0)) is not None
     finished = {number for number in marks if decided and run.done(mark_name(FINISH, number)) is not None}
     work = {number for number in marks if number not in finished and run.done(mark_name(READ, number)) is not None}
-    for damage in run.damaged:
-        say(f"Rebuilding: {damage}.")
-    run.damaged.clear()
+    tell_rebuilt(run)
     wanted = [number for number in marks if number not in finished | work]
     names = {item["name"]: place for place, item in enumerate(old.manifest["inputs"])}
     unit = _Retune(run, old, tuning.new, tuning.change, names)

@@ -1,7 +1,7 @@
 """What every command that reads inputs does with its plan before the run: checks, tells, and names it.
 
 In: a plan and the call. Out: sentences on stderr, one object on stdout with `--dry-run --json`, and the entries of
-the run's manifest.
+the run's manifest; and of a run that goes on, what is made again.
 """
 
 from collections.abc import Iterable
@@ -12,6 +12,7 @@ from typing import Any
 from runkit.console import emit_json, say
 from runkit.errors import UsageError
 from runkit.inputs import Plan
+from runkit.rundir import RunDir
 
 MOST_FILES = 50
 MOST_SKIPPED = 10
@@ -34,6 +35,13 @@ def tell_skipped(plan: Plan) -> None:
         say(f"Not read: {skipped.path}: {skipped.reason}")
     if len(plan.skipped) > MOST_SKIPPED:
         say(f"Not read: {len(plan.skipped) - MOST_SKIPPED} more files; summary.json names them all.")
+
+
+def tell_rebuilt(run: RunDir) -> None:
+    """Say which finished files of a run are gone or altered, and are made again."""
+    for damage in run.damaged:
+        say(f"Rebuilding: {damage}.")
+    run.damaged.clear()
 
 
 def tell_plan(plan: Plan, as_json: bool) -> None:

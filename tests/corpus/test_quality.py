@@ -89,6 +89,25 @@ def test_the_same_sets_give_the_same_bytes(folder: Path, tmp_path: Path) -> None
     assert model.read_bytes() == (folder / "fit" / "quality.model").read_bytes()
 
 
+@pytest.mark.parametrize("kind", ["fit", "ngrams"])
+def test_a_finished_fit_is_told_again_in_the_same_order(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    good, bad = str(folder / "good.jsonl"), str(folder / "bad.jsonl")
+    words = ["fit", "--bad", bad, "-s", "bits=14"] if kind == "fit" else ["fit-perplexity", "--terciles", bad]
+    words = ["quality", *words, "--good", good, "--out", str(tmp_path / "run")]
+    assert run_app(app, words) == 0
+    report = (tmp_path / "run" / "report.html").read_bytes()
+    assert run_app(app, words) == 0
+    assert (tmp_path / "run" / "report.html").read_bytes() == report
+    model = tmp_path / "run" / "quality.model"
+    model.write_bytes(model.read_bytes()[:-3])
+    assert "Rebuilding" not in capsys.readouterr().err
+    assert run_app(app, words) == 0
+    assert "Rebuilding: quality.model" in capsys.readouterr().err
+    assert (tmp_path / "run" / "report.html").read_bytes() == report
+
+
 def test_perplexity_has_thirds_of_the_set_that_was_named(folder: Path) -> None:
     summary = json.loads((folder / "ngrams" / "summary.json").read_text())
     model, rng = load_ngrams(folder / "ngrams"), random.Random(5)
