@@ -122,13 +122,16 @@ def trace(
 def index(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder below which runs are looked for.")],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="The page.  [default: DIR/index.html]")
+        Path | None, typer.Option("--out", metavar="FILE", help="The page.", show_default="DIR/index.html")
     ] = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
     lang: Annotated[
-        str, typer.Option("--lang", callback=_page_lang, help="Language of the page: en, zh, or both with a switch.")
+        str,
+        typer.Option(
+            "--lang", metavar="en|zh|both", callback=_page_lang, help="Language of the page; both: with a switch."
+        ),
     ] = "both",
 ) -> None:
     """Write one page that shows all runs below a folder.
