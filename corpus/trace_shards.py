@@ -43,47 +43,47 @@ def entries_of(run: Run) -> list[dict[str, Any]]:
 
 def documents_in(run: Run, certain: Vias | None, loose: Vias, held: Held, shard: str | None = None) -> pl.DataFrame:
     """Where documents lie in the shards; `loose` ones by their id alone; None: all of them. Or in one `shard` alone."""
-    rows: dict[str, list[Any]] = {name: [] for name in SCHEMA}
-    wanted = {orjson.dumps(id): (id, via, EXACT) for id, via in (certain or {}).items()}
-    for id, via in loose.items():
-        wanted.setdefault(orjson.dumps(id), (id, via, BY_ID))
-    for entry in entries_of(run) if wanted or certain is None else ():
+    marks = {_line(id): (via, BY_ID) for id, via in loose.items()}
+    marks |= {_line(id): (via, EXACT) for id, via in (certain or {}).items()}
+    frames = [no_shards()]
+    for entry in entries_of(run) if marks or certain is None else ():
         name = entry["name"]
         if shard not in (None, name):
             continue
         try:
             with (run.path / "shards" / f"{name}.ids.jsonl").open("rb") as file:
-                if certain is None:
-                    hits = [(number, (str(orjson.loads(line)), ITSELF, EXACT)) for number, line in enumerate(file)]
-                else:
-                    ids = enumerate(map(bytes.rstrip, file))
-                    hits = [(number, wanted[line]) for number, line in ids if line in wanted]
+                ids = enumerate(map(bytes.rstrip, file))
+                hits = [(n, id, marks.get(id, (ITSELF, EXACT))) for n, id in ids if certain is None or id in marks]
+            frames.append(_places(run, entry, hits))
         except (OSError, orjson.JSONDecodeError):
             held.note("missing", run, f"{run.name}/shards/{name}.ids.jsonl")
             continue
-        _add(rows, run, entry, hits)
         for file_name in (f"shards/{name}.ids.jsonl", f"shards/{name}.bin"):
             if (wrong := run.wrong(file_name)) is not None:
                 held.note(wrong, run, f"{run.name}/{file_name}")
-    return pl.DataFrame(rows, schema=SCHEMA, strict=False)
+    return pl.concat(frames)
 
 
-def _add(
-    rows: dict[str, list[Any]], run: Run, entry: dict[str, Any], hits: list[tuple[int, tuple[str, str, str]]]
-) -> None:
-    index: Any = None
-    with suppress(OSError, ValueError):
-        index = index_of(run, entry["name"]) if hits else None
-    sources = entry.get("sources")
-    for number, (id, via, how) in hits:
-        start = length = source = None
-        if index is not None and number < len(index):
-            start, length = int(index[number]["start"]), int(index[number]["length"])
-            place = int(index[number]["source"])
-            source = str(sources[place]) if isinstance(sources, list) and 0 <= place < len(sources) else None
-        values = (f"shards/{entry['name']}.bin", number, start, length, id, source, via, how)
-        for name, value in zip(SCHEMA, values, strict=True):
-            rows[name].append(value)
+def _line(id: str) -> bytes:
+    """An id as its line; what orjson gives keeps 4 kB of its buffer, which is much for a million ids."""
+    return f'"{id}"'.encode() if id.isalnum() else bytes(bytearray(orjson.dumps(id)))
+
+
+def _places(run: Run, entry: dict[str, Any], hits: list[tuple[int, bytes, tuple[str, str]]]) -> pl.DataFrame:
+    """The rows of one shard; where its index is gone, without the places of tokens."""
+    numbers = np.array([number for number, _, _ in hits], np.int64)
+    columns: dict[str, Any] = {name: [None] * len(hits) for name in SCHEMA}
+    with suppress(OSError, ValueError, IndexError):
+        rows = index_of(run, entry["name"])[numbers] if len(hits) else None
+        if rows is not None:
+            columns |= {"start": rows["start"], "length": rows["length"]}
+            sources = entry.get("sources")
+            names = dict(enumerate(map(str, sources))) if isinstance(sources, list) else {}
+            columns["source"] = [names.get(place) for place in rows["source"].tolist()]
+    columns |= {"file": [f"shards/{entry['name']}.bin"] * len(hits), "number": numbers}
+    columns |= {"id": [str(orjson.loads(id)) for _, id, _ in hits]}
+    columns |= {"via": [via for _, _, (via, _) in hits], "how": [how for _, _, (_, how) in hits]}
+    return pl.DataFrame(columns, schema=SCHEMA, strict=False)
 
 
 def held_out_share(run: Run) -> float:
