@@ -41,6 +41,11 @@ _BLANK = re.compile(r"[\s\x00\ufeff]*")
 # `「<b>文件</b>」`, `<b>爱</b>`, `在<a>北京</a>`. With a word joiner behind it the node stays; the joiner goes again.
 _LONE_CHARACTER = re.compile(r">\s*(?:[^\x00-\x7f]|&#?\w{1,10};)(?=\s*<)")
 _JOINER = "\u2060"
+# What MediaWiki puts behind each heading: [编辑]. Its link would make the heading look like a menu.
+_EDIT_SECTION = re.compile(
+    r'<span class="mw-editsection[^"]*"[^>]*>'
+    r"(?:<span[^>]*>[^<]*</span>|<a [^>]*>(?:<span>[^<]*</span>|[^<])*</a>|[^<])*</span>"
+)
 _TAG_NAME = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:-]*)")
 # Void elements, those that HTML closes by itself, and inline ones, whose depth costs nothing.
 _VOID = "area base br col embed hr img input link meta param source track wbr"
@@ -75,6 +80,8 @@ def extract(html: str, mode: Mode = "best", markdown: bool = False, model: Model
         return Extracted("", None, refusal)
     if "\x00" in html:
         html = html.replace("\x00", "")
+    if "mw-editsection" in html:
+        html = _EDIT_SECTION.sub("", html)
     if mode == "fast" and not html.isascii():
         html = _LONE_CHARACTER.sub(_pad, html)
     title: str | None = None

@@ -229,8 +229,8 @@ LABELS_EN: dict[str, str] = {
     "them.",
     "look_bytes": "{share} of the documents hold bytes that do not decode; they are kept with U+FFFD in "
     "their place.",
-    "look_empty": "From {share} of the pages no main text could be taken. extract.mode=best finds more, at "
-    "more time.",
+    "look_empty": "From {share} of the pages no main text could be taken: filled in by scripts, or link lists? "
+    "extract.mode=best finds more than fast.",
     "look_language": "{share} of the documents are in other languages than those kept. Add them to "
     "languages, if wanted.",
     "look_nothing": "No document was read: see the records that were not read.",
@@ -296,7 +296,7 @@ LABELS_ZH: dict[str, str] = {
     "look_domain": "保留的文档中 {share} 来自 {domain}，语料的面貌会被这一个网站左右。",
     "look_bad": "{share} 的记录无法读取。请重新下载损坏的文件，清单在 quarantine/。",
     "look_bytes": "{share} 的文档含有无法解码的字节，这些位置以 U+FFFD 代替后保留。",
-    "look_empty": "{share} 的页面提取不到正文。extract.mode=best 能找回更多，但更费时间。",
+    "look_empty": "{share} 的页面提取不到正文。是靠脚本加载的页面，还是链接列表？extract.mode=best 比 fast 找得更多。",
     "look_language": "{share} 的文档属于未保留的语言。若需要，请加进 languages。",
     "look_nothing": "没有读入任何文档，请看“没有读取的内容”。",
     "funnel": "每一步之后还剩多少",

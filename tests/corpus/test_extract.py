@@ -278,3 +278,23 @@ def test_a_character_alone_in_its_text_node_is_not_lost(mode: Mode) -> None:
     page = f"<html><body><article><h1>说明</h1>{sentence * 6}</article></body></html>"
     found = extract(page, mode).text.replace(" ", "")
     assert found.count("「文件」菜单里有一项新建，我爱用它，因为它从来不出错。") == 6
+
+
+@pytest.mark.parametrize("mode", ["fast", "best"])
+@pytest.mark.parametrize(
+    "heading",
+    [
+        '<h2><span class="mw-headline">历史</span><span class="mw-editsection"><span class="mw-bracket">[</span>'
+        '<a href="#" title="编辑章节：历史"><span>编辑</span></a><span class="mw-bracket">]</span></span></h2>',
+        '<div class="mw-heading"><h2>历史</h2><span class="mw-editsection">[<a href="#">编辑</a> | '
+        '<a href="#">编辑源代码</a>]</span></div>',
+        '<h2>历史<span class="mw-editsection">[<a href="#">edit source</a>]</span></h2>',
+    ],
+)
+def test_links_that_ask_to_edit_a_heading_go(mode: Mode, heading: str) -> None:
+    paragraph = "这座小城建在河的两岸，城墙用青砖砌成，城里的人大多以种桑养蚕为生。[编辑]部设在城南的旧书院里。"
+    page = f"<title>小城</title><body><main><h1>小城</h1><p>{paragraph * 3}</p>{heading}<p>{paragraph * 4}</p></main>"
+    lines = extract(page, mode).text.split("\n")
+    assert "历史" in lines and lines.count(paragraph * 3) == lines.count(paragraph * 4) == 1
+    if mode == "best":
+        assert "\n\n## 历史\n\n" in extract(page, mode, markdown=True).text
