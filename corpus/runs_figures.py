@@ -42,12 +42,11 @@ _FIGURES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "judge import": (("questions", "questions"),),
     "judge selftest": (("passed", "passed"), ("cases", "cases")),
 }
-_RESULTS: Final = {"train eval mcq": "results.json", "judge selftest": "scorecard.json"}
 
 
 def figures_of(run: Run) -> list[tuple[str, Value]]:
     """A run's main figures."""
-    body = run.json(_RESULTS[run.command]) if run.command in _RESULTS else run.summary or {}
+    body = run.summary or {}
     found = [(name, value) for name, path in _FIGURES.get(run.command, ()) if (value := _at(body, path)) is not None]
     if run.command.startswith("judge "):
         found += _win_rates(body)

@@ -33,6 +33,10 @@ _FILLED: Final = frozenset(
 _MOST_BYTES: Final = 1_000_000_000  # of one JSON file
 
 
+# Where the figures of a run stand that are written last, if not in summary.json.
+FIGURES: Final = {"train eval mcq": "results.json", "judge selftest": "scorecard.json"}
+
+
 @dataclass(frozen=True, slots=True)
 class Input:
     """One input as a manifest names it."""
@@ -70,7 +74,7 @@ class Run:
     @cached_property
     def summary(self) -> dict[str, Any] | None:
         """None: the run has not come to its end."""
-        return read_object(self.path / "summary.json")
+        return read_object(self.path / FIGURES.get(self.command, "summary.json"))
 
     @cached_property
     def usage(self) -> dict[str, Any]:

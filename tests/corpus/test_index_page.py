@@ -49,6 +49,13 @@ def indexed(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str,
     return dict(orjson.loads(out))
 
 
+def test_answers_to_questions_are_a_finished_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with RunDir.open(tmp_path / "answers", "train eval mcq", {}, []) as run:
+        assert [one["finished"] for one in indexed(capsys, tmp_path)["runs"]] == [False]
+        write_json(run.file("results.json"), {"all": {"n": 5, "accuracy": 0.4}})
+    assert [one["finished"] for one in indexed(capsys, tmp_path)["runs"]] == [True]
+
+
 def test_all_runs_are_told_in_order(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = indexed(capsys, runs)
     by_name = {run["run"]: run for run in found["runs"]}
