@@ -101,15 +101,12 @@ class _Report:
     def repeated(self, kind: str) -> Html:
         cut = self.summary["cuts"][kind]
         found = self.repeats.filter(pl.col("kind") == kind).head(MOST_ROWS)
-        columns = [Column(self.t(key), numeric=True) for key in ("documents", "times_cut", "length")]
+        # A stretch of substrings may be longer in each document; only that it was cut is known of it as a whole.
+        keys = [*([] if kind == "substrings" else ["documents"]), "times_cut", "characters"]
+        columns = [Column(self.t("length" if key == "characters" else key), numeric=True) for key in keys]
         columns.append(Column(self.t("text"), wide=True))
         rows: list[list[Content]] = [
-            [
-                row["documents"],
-                row["times_cut"],
-                row["characters"],
-                r.element("span", _short(row["text"]), class_="raw"),
-            ]
+            [*(row[key] for key in keys), r.element("span", _short(row["text"]), class_="raw")]
             for row in found.iter_rows(named=True)
         ]
         content: list[Content] = [r.table(columns, rows[:ROWS_OPEN]) if rows else r.paragraph(self.t("none"))]

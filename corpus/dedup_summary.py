@@ -113,9 +113,11 @@ def tell(out: Path, summary: dict[str, Any], spent: dict[str, float | int]) -> N
             continue
         say(f"  {cut['pieces']:>8,}  {kind} cut from {cut['documents']:,} documents, {cut['characters']:,} characters:")
         for repeat in summary["repeats"][kind]:
-            text = " ".join(repeat["text"].split())
+            text = " ".join(repeat["text"].split()) or "(white space)"
             short = text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
-            say(f"           in {repeat['documents']:,} documents: {short}")
+            # A stretch of substrings may be longer in each document; only that it was cut is known of it as a whole.
+            cut_times, held = f"cut {repeat['times_cut']:,} times", f"in {repeat['documents']:,} documents"
+            say(f"           {cut_times if kind == 'substrings' else held}: {short}")
     if not documents["kept"]:
         say("No document was kept; the report shows samples for each reason.")
     if summary["records"]["quarantined"]:

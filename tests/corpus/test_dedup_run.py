@@ -119,6 +119,17 @@ def test_the_figures_add_up(run: Path) -> None:
     assert footer["documents"] == footer["times_cut"] == 16
 
 
+def test_substrings_are_told_by_how_often_they_were_cut(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Each 50 characters stand in three documents, the stretches in one or two: `in 2 documents` would be wrong."""
+    whole = article(100).replace("\n", "")[:70]
+    held = (whole, whole, whole[:60], whole[10:])
+    texts = [f"{article(n)}{n}{piece}{n}{article(n + 9)}" for n, piece in enumerate(held)]
+    summary = call(write(tmp_path / "set.jsonl", texts), tmp_path / "run", "-s", "paragraphs.enabled=false")
+    said = capfd.readouterr().err
+    assert summary["cuts"]["substrings"] == {"pieces": 3, "documents": 3, "characters": 190}
+    assert said.count("cut 1 times:") == 3 and "in 2 documents:" not in said
+
+
 def test_the_same_bytes_for_any_number_of_workers(run: Path, folder: Path, tmp_path: Path) -> None:
     call(folder, tmp_path / "run", "-s", "lines.min_documents=10")
     assert_same(tmp_path / "run", tree(run))
