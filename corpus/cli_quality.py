@@ -109,6 +109,7 @@ def score(
         list[Path],
         typer.Option("--model", metavar="MODEL", help="Run or file of `fit` or `fit-perplexity`; one of each at most."),
     ],
+    config: options.ConfigFile = None,
     settings: options.Set = None,
     workers: options.Workers = console.default_workers(),
     limit: options.Limit = None,
@@ -125,7 +126,10 @@ def score(
     on the same RUN goes on where it was stopped.
     """
     started = time.monotonic()
-    from corpus.quality_score import ScoreCall, ScoreConfig
+    from corpus.quality_config import ScoreConfig
+
+    chosen = ScoreConfig.load(config, settings or [])
+    from corpus.quality_score import ScoreCall
     from corpus.quality_score import score as carry_out
 
     carry_out(
@@ -133,7 +137,7 @@ def score(
             inputs=inputs,
             out=out,
             models=model,
-            config=ScoreConfig.load(None, settings or []),
+            config=chosen,
             workers=workers,
             limit=limit,
             dry_run=dry_run,

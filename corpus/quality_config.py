@@ -54,3 +54,10 @@ class PerplexityConfig(SetsConfig):
     """So many n-grams remain at most; 2.9 million are 34 MB."""
     most_chars: int = Field(4_000, ge=100, le=1_000_000)
     """Characters of a text that are looked at when it is judged."""
+
+
+class ScoreConfig(Config):
+    """How a set is scored."""
+
+    text_field: str = "text"
+    """JSONL and parquet field with the text."""

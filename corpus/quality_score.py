@@ -23,10 +23,10 @@ from corpus.perplexity import load as load_ngrams
 from corpus.quality import KIND as QUALITY
 from corpus.quality import Quality
 from corpus.quality import load as load_quality
+from corpus.quality_config import ScoreConfig
 from corpus.quality_model import kind_of, model_path
 from corpus.quality_report import perplexity_edges, write_score_report
 from corpus.store import write_parquet
-from runkit.config import Config
 from runkit.console import emit_json, progress, say
 from runkit.documents import Document, Fault, plan_documents, read_documents
 from runkit.errors import UsageError, check_failures
@@ -42,13 +42,6 @@ COMMAND: Final = "corpus quality score"
 PART_CHARACTERS: Final = 16_000_000
 QUALITY_BINS: Final = 40
 COLUMNS: Final = ("id", "origin", "text", "url", "source", "language", "date", "meta")
-
-
-class ScoreConfig(Config):
-    """How a set is scored."""
-
-    text_field: str = "text"
-    """JSONL and parquet field with the text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

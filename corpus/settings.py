@@ -10,7 +10,7 @@ from corpus.config import CleanConfig, load
 from corpus.decontaminate_config import DecontaminateConfig
 from corpus.dedup_config import DeepDedupConfig
 from corpus.mix import MixPlan
-from corpus.quality_config import PerplexityConfig, QualityConfig
+from corpus.quality_config import PerplexityConfig, QualityConfig, ScoreConfig
 from corpus.stats_config import StatsConfig
 from runkit.config import Config, describe
 from runkit.console import emit_json
@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, type[Config]]] = {
     "corpus decontaminate": DecontaminateConfig,
     "corpus quality fit": QualityConfig,
     "corpus quality fit-perplexity": PerplexityConfig,
+    "corpus quality score": ScoreConfig,
     "corpus mix": MixPlan,
 }
 

@@ -19,7 +19,7 @@ from corpus import config as corpus_config
 from corpus.decontaminate_config import DecontaminateConfig
 from corpus.dedup_config import DeepDedupConfig
 from corpus.mix import MixPlan
-from corpus.quality_config import PerplexityConfig, QualityConfig
+from corpus.quality_config import PerplexityConfig, QualityConfig, ScoreConfig
 from corpus.stats_config import StatsConfig
 from judge.compare_config import AnswerConfig, CompareConfig
 from runkit.errors import UserError
@@ -52,6 +52,7 @@ SETTINGS: dict[str, Any] = {
     "corpus stats": StatsConfig.load,
     "corpus quality fit": QualityConfig.load,
     "corpus quality fit-perplexity": PerplexityConfig.load,
+    "corpus quality score": ScoreConfig.load,
     "selfinstruct generate": GenerateConfig.load,
     "train tokenizer fit": FitConfig.load,
     "train tokenizer extend": ExtendConfig.load,

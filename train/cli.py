@@ -148,6 +148,7 @@ def pretrain(
     keep: Keep = None,
     config: options.ConfigFile = None,
     settings: options.Set = None,
+    seed: options.SeedSetting = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -165,7 +166,7 @@ def pretrain(
     folders = [*(shards or []), *(data or [])]
     if not folders:
         raise UsageError("Name the SHARDS to train on, folders of `train tokens`.")
-    flags = {"train_only": train_only, "keep": keep}
+    flags = {"train_only": train_only, "keep": keep, "seed": seed}
     given = [f"{name}={value}" for name, value in flags.items() if value is not None]
     chosen = PretrainConfig.load(config, [*(settings or []), *given])  # before torch is imported, which takes 2 s
     from train.pretrain import PretrainCall

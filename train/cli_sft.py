@@ -40,6 +40,7 @@ def sft(
     keep: Keep = None,
     config: options.ConfigFile = None,
     settings: options.Set = None,
+    seed: options.SeedSetting = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -56,7 +57,7 @@ def sft(
     given = [*(files or []), *(data or [])]
     if not given:
         raise UsageError("Name the DATA to train on: instruction data as JSON lines, a JSON array or parquet.")
-    flags = {"lora.rank": lora, "keep": keep}
+    flags = {"lora.rank": lora, "keep": keep, "seed": seed}
     values = [f"{name}={value}" for name, value in flags.items() if value is not None]
     chosen = SftConfig.load(config, [*(settings or []), *values])
     from train.sft import SftCall
