@@ -51,12 +51,12 @@ step pretrain "$BIN/train" pretrain "$OUT/tokens" --from "$OUT/rows" $adapters $
 measure chinese
 step instructions "$BIN/selfinstruct" generate --seeds "$SEEDS" --model "$MODEL" --from-docs "$OUT/clean" \
   --n "$ITEMS" --budget "$BUDGET" --out "$OUT/instructions"
-step sft "$BIN/train" sft "$SEEDS" "$OUT/instructions" $DATA --from "$OUT/chinese" $tuned -s data.seq_len="$SEQ_LEN" \
-  $SFT --out "$OUT/chat"
+step sft "$BIN/train" sft "$SEEDS" "$OUT/instructions" $DATA --from "$OUT/chinese" $tuned \
+  -s data.seq_len="$SEQ_LEN" $SFT --out "$OUT/chat"
 measure chat
 step ask "$BIN/python" "$root/examples/ask.py" "$OUT/chat" "春天适合种什么菜？" "给一家面馆起三个名字。"
-step judge "$BIN/judge" compare before="$OUT/model" after="$OUT/chat" --questions "$QUESTIONS" --judge "$JUDGE" \
-  --budget "$BUDGET" --out "$OUT/judged"
+allowed=6 step judge "$BIN/judge" compare before="$OUT/model" after="$OUT/chat" --questions "$QUESTIONS" \
+  --judge "$JUDGE" --budget "$BUDGET" --out "$OUT/judged"
 step index "$BIN/corpus" index "$OUT" --out "$OUT/index.html"
 table
 "$BIN/python" "$root/runs/before_after.py" "$OUT"

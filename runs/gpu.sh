@@ -16,7 +16,7 @@ HELD_OUT=${HELD_OUT:-0.01}  # share of documents that is never learnt from
 GPUS=${GPUS:-1}             # more than one: torchrun, and every step is shared out
 STEPS=${STEPS:-}            # of pretraining; unset: as many as go once through the data
 PRETRAIN=${PRETRAIN:-}      # more settings for it, as "-s micro_rows=8 -s data.weights.blog=0.3"
-LEAST=${LEAST:-10}          # tokens a parameter below which it stops before training; 20 are usual, 0: whatever there is
+LEAST=${LEAST:-10}          # tokens a parameter; with fewer it stops before training (20 are usual); 0: never
 MODEL=${MODEL:-template}    # writes the instructions: name@url, a name in models.yaml or at OPENAI_BASE_URL
 ITEMS=${ITEMS:-10000}       # instructions to make
 SEEDS=${SEEDS:-$root/examples/seeds.jsonl}
@@ -47,8 +47,8 @@ step instructions "$BIN/selfinstruct" generate --seeds "$SEEDS" --model "$MODEL"
 step sft "${train[@]}" sft "$SEEDS" "$OUT/instructions" $DATA --from "$OUT/base" $SFT --out "$OUT/chat"
 mcq chat
 step ask "$BIN/python" "$root/examples/ask.py" "$OUT/chat" "春天适合种什么菜？" "给一家面馆起三个名字。"
-step judge "$BIN/judge" compare base="$OUT/base" chat="$OUT/chat" --questions "$QUESTIONS" --judge "$JUDGE" \
-  --budget "$BUDGET" --out "$OUT/judged"
+allowed=6 step judge "$BIN/judge" compare base="$OUT/base" chat="$OUT/chat" --questions "$QUESTIONS" \
+  --judge "$JUDGE" --budget "$BUDGET" --out "$OUT/judged"
 step index "$BIN/corpus" index "$OUT" --out "$OUT/index.html"
 table
 echo "All reports: $OUT/index.html. To talk to the model: $BIN/train serve $OUT/chat"
