@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from corpus.index_beside import Beside, beside_runs
 from corpus.index_flow import arrows_of
 from corpus.index_page import index_page
 from corpus.runs_figures import Value, cost_of, figures_of, spent_of
@@ -92,6 +93,7 @@ class Index:
     place: str
     entries: list[Entry]
     unread: list[str]
+    beside: list[Beside]
 
     @property
     def totals(self) -> dict[str, Any]:
@@ -123,6 +125,7 @@ class Index:
             "below": self.place,
             "runs": [entry.as_object() for entry in self.entries],
             "unread": self.unread,
+            "beside": [{"file": one.path, "run": one.about or None, **dict(one.figures)} for one in self.beside],
             **self.totals,
         }
 
@@ -135,7 +138,8 @@ def index(call: IndexCall) -> None:
     out = call.out if call.out is not None else call.place / INDEX
     links = Links(found)
     entries = [_entry(run, links, out) for run in links.order]
-    made = Index(shown(call.place.resolve().name or str(call.place)), entries, found.unread)
+    place = shown(call.place.resolve().name or str(call.place))
+    made = Index(place, entries, found.unread, beside_runs(found, out))
     write_text(out, index_page(made, call.lang))
     if call.as_json:
         emit_json({**made.as_object(), "page": shown(str(out))})

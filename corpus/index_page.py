@@ -72,11 +72,21 @@ def _body(index: "Index", lang: str) -> r.Html:
     drawing = flow(cards, index.arrows, words["flow"])
     parts.append(r.section(words["flow"], drawing, r.paragraph(*legend), name=f"{lang}-flow", note=words["flow_note"]))
     parts.append(r.section(words["steps"], _steps(index, words, lang), name=f"{lang}-steps", note=words["steps_note"]))
+    if index.beside:
+        parts.append(r.section(words["beside"], _beside(index, words, lang), name=f"{lang}-beside"))
     details = [_details(entry, words, lang) for entry in index.entries]
     parts.append(r.section(words["details"], *details, name=f"{lang}-details", note=words["details_note"]))
     if index.unread:
         parts.append(r.paragraph(words["unread"].format(names=", ".join(index.unread)), class_="warn"))
     return r.join(*parts)
+
+
+def _beside(index: "Index", words: Mapping[str, str], lang: str) -> r.Html:
+    rows: list[list[r.Content]] = []
+    for one in index.beside:
+        figures = [" ".join(fact(trace_text.WORDS[lang], key, value)) for key, value in one.figures]
+        rows.append([r.file_link(one.path, one.name), one.about or "–", " · ".join(figures) or "–"])
+    return r.table([r.Column(words[key]) for key in ("file", "run", "figures")], rows)
 
 
 def _cards(index: "Index", words: Mapping[str, str], lang: str) -> list[r.Figure]:

@@ -17,10 +17,11 @@ _FIGURES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "corpus dedup": (("read", "documents.read"), ("kept", "documents.kept"), ("cut", "documents.cut")),
     "corpus decontaminate": (("read", "documents.read"), ("kept", "documents.kept"), ("matches", "matches")),
     "corpus quality score": (("documents", "documents"), ("scored", "scored")),
-    "corpus quality fit": (("documents", "documents"), ("auc", "auc")),
+    "corpus quality fit": (("auc", "held_out.auc"), ("accuracy", "held_out.accuracy")),
+    "corpus quality fit-perplexity": (("median", "median"), ("order", "order")),
     "corpus stats": (("documents", "documents"), ("characters", "characters")),
     "train tokenizer fit": (("pieces", "tokenizer.size"), ("characters_per_token", "held_out.characters_per_token")),
-    "train tokenizer extend": (("pieces", "tokenizer.size"), ("characters_per_token", "held_out.characters_per_token")),
+    "train tokenizer extend": (("pieces", "tokenizer.size"), ("characters_per_token", "after.characters_per_token")),
     "train tokens": (
         ("documents", "documents"),
         ("tokens", "tokens"),

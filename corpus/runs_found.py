@@ -82,7 +82,8 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        return self.summary is not None and not (self.path / "work").exists()
+        ended = self.summary is not None and self.summary.get("stopped") is None
+        return ended and not (self.path / "work").exists()
 
     @cached_property
     def outputs(self) -> dict[str, Output]:

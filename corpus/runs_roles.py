@@ -23,6 +23,7 @@ MIXERS: Final = {
     "corpus quality fit-perplexity": "ngram_model",
     "corpus stats": "figures",
 }
+TELLING: Final = frozenset({"documents", "shards", "instructions", "answers"})  # that may hold the text of a document
 # (command, its inputs' names, what they are); the first that fits counts. `*` stands for any command.
 _ROLES: Final = tuple(
     (re.compile(command), re.compile(name, re.DOTALL), role)

@@ -179,6 +179,9 @@ def _records(links: Links, back: Backward, held: Held) -> list[Node]:
         mine = rows.filter(pl.col("via") == ITSELF)
         if len(mine):
             nodes += back.documents(run, mine).children
+    for frame in held.files.values():
+        if len(frame):
+            nodes.append(Node("record", str(frame["file"][0]), table=frame.select("origin", "id", "url")))
     return nodes
 
 

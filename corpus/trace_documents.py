@@ -62,6 +62,7 @@ class Held:
     rows: dict[Run, pl.DataFrame] = field(default_factory=dict)
     files: dict[Path, pl.DataFrame] = field(default_factory=dict)  # sets of documents outside of all runs
     faults: dict[tuple[str, str], Fault] = field(default_factory=dict)
+    loose: Vias = field(default_factory=dict)  # ids that no set of documents holds any more
     looked_back: bool = False
 
     def note(self, what: str, run: Run | None, file: str) -> None:
@@ -70,7 +71,7 @@ class Held:
     @property
     def known(self) -> Vias:
         """All ids that were kept somewhere."""
-        found: Vias = {}
+        found: Vias = dict(self.loose)
         for frame in (*self.rows.values(), *self.files.values()):
             _put(found, frame.filter(pl.col("reasons").list.len() == 0))
         return found

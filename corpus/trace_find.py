@@ -15,11 +15,12 @@ import polars as pl
 
 from corpus.runs_found import WEIGHTS, Checkpoint, Run
 from corpus.runs_links import Links
-from corpus.runs_roles import INSTRUCTIONS, JUDGES, READERS, TOKENS
+from corpus.runs_roles import INSTRUCTIONS, JUDGES, READERS, TELLING, TOKENS
 from corpus.trace_documents import ITSELF, Held, find_documents
-from corpus.trace_items import call_ids, items_of, json_lines
+from corpus.trace_items import call_ids, grounded, items_of, json_lines
 from corpus.trace_judged import answers_of
 from corpus.trace_ledger import calls_by_key
+from corpus.trace_shards import documents_in
 from corpus.trace_wanted import Wanted, as_record, by_dump, by_host, by_id, by_record, by_url, looks_like_host
 from runkit.errors import InputError
 from runkit.files import sha256_file
@@ -95,9 +96,19 @@ def _documents(links: Links, wanted: Wanted, what: str, only: Run | None = None)
     held = find_documents(links, wanted, only)
     if not held.count:
         raise InputError(
-            f"No document below these folders has the {what} {shown(wanted.text)}; give folders with runs by --runs."
+            f"No document below these folders has the {what} {shown(wanted.text)}{_but(links)}; give folders with runs "
+            "by --runs."
         )
     return Target(wanted.kind, wanted.text, f"the {what} {shown(wanted.text)}", held)
+
+
+def _but(links: Links) -> str:
+    """Where it may be all the same."""
+    away = [one for run in links.order for one in links.of(run) if one.role in TELLING and not links.locate(one)]
+    if not away:
+        return ""
+    more = f" and {len(away) - 1} more inputs are not there" if len(away) > 1 else ""
+    return f", but {away[0].run.name} was made from {shown(away[0].label)}, which is not there{more}"
 
 
 def _named(links: Links, id: str, kind: str | None, run: Run | None) -> Iterator[Target]:
@@ -139,6 +150,8 @@ def _by_id(links: Links, id: str, run: Run | None) -> Iterator[Target]:
     """Documents with this id: two dumps whose files have the same names give the same ids to other pages."""
     held = find_documents(links, by_id(id), run)
     if not held.count:
+        if run is None and _is_read(links, id):  # the runs that held it are gone, but not all that read it
+            yield Target("document", id, f"the document {id}", Held(loose={id: ITSELF}))
         return
     makers: dict[tuple[str, str], Run] = {}
     for maker, rows in held.rows.items():
@@ -151,6 +164,16 @@ def _by_id(links: Links, id: str, run: Run | None) -> Iterator[Target]:
         return
     for maker in makers.values():
         yield Target("document", id, f"the document {maker.name}:{id}", find_documents(links, by_id(id), maker))
+
+
+def _is_read(links: Links, id: str) -> bool:
+    """Whether a shard of tokens or an item names the document."""
+    for run in links.order:
+        if run.command == TOKENS and len(documents_in(run, {}, {id: ITSELF}, Held())):
+            return True
+        if run.command in INSTRUCTIONS and len(items_of(run, grounded({id: ITSELF}), Held(), [id])):
+            return True
+    return False
 
 
 def _instructions(links: Links, runs: list[Run], id: str) -> Iterator[Target]:

@@ -9,13 +9,13 @@ tables that are read; nothing is read of runs that none of it reached.
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 
 from corpus.runs_found import Checkpoint, Run
 from corpus.runs_links import Link, Links
-from corpus.runs_roles import DOCUMENTS, INSTRUCTIONS, JUDGES, MIXERS, MODELS, TOKENS
+from corpus.runs_roles import DOCUMENTS, INSTRUCTIONS, JUDGES, MIXERS, MODELS, TELLING, TOKENS
 from corpus.trace_documents import BY_ID, Held, Vias
 from corpus.trace_items import KEPT, Match, grounded, items_in_file, items_of, json_lines, keys_of, the_same
 from corpus.trace_judged import answers_of, named_systems, scores_of
@@ -23,10 +23,9 @@ from corpus.trace_ledger import LEDGER, calls_by_key, calls_with
 from corpus.trace_shards import documents_in, held_out_share, trained_documents, with_fates
 from corpus.trace_texts import beginnings
 from corpus.trace_tree import Node
+from runkit.source import shown
 
 Calls = set[str]
-# Inputs that may hold the text of a document.
-TELLING: Final = frozenset({"documents", "shards", "instructions", "answers"})
 
 
 @dataclass(slots=True)
@@ -48,6 +47,7 @@ class Forward:
         self.links, self.reached, self.start = links, reached, start
         self.nodes: dict[Run, Node] = {}
         self.roots: list[Node] = []
+        self._files: dict[Path, Node] = {}  # outside of all runs
         self.unknown: list[Link] = []
         self._by_command: dict[str, Callable[[Run], Node | None]] = {
             **dict.fromkeys(DOCUMENTS, self._documents),
@@ -60,6 +60,8 @@ class Forward:
         }
 
     def go(self) -> "Forward":
+        for path, frame in self.reached.held.files.items():
+            self._note_file("documents", path, frame)
         for run in self.links.order:
             node = self._by_command.get(run.command, self._other)(run)
             self.unknown += [one for one in self.links.of(run) if one.role in TELLING and not self.links.locate(one)]
@@ -70,14 +72,29 @@ class Forward:
             for what in run.damage:
                 node.note("damaged", what=what)
             self.nodes[run] = node
-            parents = [self.nodes[one] for link in self.links.of(run) for one in link.sources if one in self.nodes]
+            parents = self._parents(run)
             if run in self.start:
                 parents = []
             (parents[0].children if parents else self.roots).append(node)
-            others = list(dict.fromkeys(one.name for one in parents[1:] if one is not parents[0]))
+            others = [one.name for one in parents[1:]]
             if others:
                 node.note("also_from", names=", ".join(others))
         return self
+
+    def _parents(self, run: Run) -> list[Node]:
+        """The nodes of what the run was made from, each once."""
+        found = []
+        for link in self.links.of(run):
+            found += [self.nodes[one] for one in link.sources if one in self.nodes]
+            found += [self._files[one.path] for one in link.origins if one.path in self._files]
+        return list({id(node): node for node in found}.values())
+
+    def _note_file(self, what: str, path: Path, frame: pl.DataFrame) -> None:
+        """A file outside of all runs that holds some of it."""
+        if len(frame):
+            table = frame.with_columns(path=pl.lit(shown(str(path))))
+            self._files[path] = Node(what, str(frame["file"][0]), table=table)
+            self.roots.append(self._files[path])
 
     def _node(self, what: str, run: Run, table: pl.DataFrame | None = None, **facts: Any) -> Node:
         found = pl.DataFrame() if table is None else table
@@ -194,6 +211,7 @@ class Forward:
             by_document, by_key = grounded(self.reached.held.known), the_same(keys)
             match: Match = lambda record: by_document(record) or by_key(record)  # noqa: E731
             self.reached.files[path] = items_in_file(path, name, match, self.reached.held)
+            self._note_file("instructions", path, self.reached.files[path])
         return self.reached.files[path]
 
     def _calls(self, run: Run, rows: pl.DataFrame) -> pl.DataFrame:

@@ -90,7 +90,7 @@ def _row(file: str, number: int, record: Mapping[str, Any], schema: Mapping[str,
 
 def scores_of(run: Run) -> dict[str, Any]:
     """The figures of `train eval mcq`."""
-    whole = run.json("results.json").get("all")
+    whole = (run.summary or {}).get("all")
     if not isinstance(whole, dict):
         return {}
     return {key: whole[key] for key in ("n", "correct", "accuracy") if isinstance(whole.get(key), int | float)}

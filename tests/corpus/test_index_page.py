@@ -56,6 +56,25 @@ def test_answers_to_questions_are_a_finished_run(tmp_path: Path, capsys: pytest.
     assert [one["finished"] for one in indexed(capsys, tmp_path)["runs"]] == [True]
 
 
+def test_pages_and_measurements_beside_the_runs_are_linked(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_json(runs / "clean-ppl.json", {"run": "somewhere/clean", "ppl": 12.5, "documents": 3, "by_source": {}})
+    write_json(runs / "config.json", {"vocab": [1]})
+    write_bytes(runs / "sub" / "view.html", b"<p>")
+    found = indexed(capsys, runs)
+    assert found["beside"] == [
+        {"file": "clean-ppl.json", "run": "clean", "documents": 3, "ppl": 12.5},
+        {"file": "sub/view.html", "run": None},
+    ]
+    assert "perplexity 12.5" in (runs / "index.html").read_text("utf-8")
+    assert indexed(capsys, runs)["beside"] == found["beside"]  # the page itself is not beside
+
+
+def test_a_run_that_stopped_is_not_finished(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with RunDir.open(tmp_path / "made", "selfinstruct generate", {}, []) as run:
+        write_json(run.file("summary.json"), {"kept": 3, "rejected": 1, "stopped": "It was interrupted."})
+    assert [one["finished"] for one in indexed(capsys, tmp_path)["runs"]] == [False]
+
+
 def test_all_runs_are_told_in_order(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = indexed(capsys, runs)
     by_name = {run["run"]: run for run in found["runs"]}

@@ -54,7 +54,7 @@ def as_input(run: Path, name: str) -> dict[str, Any]:
     return {"name": f"{run.name}/{name}", "size": file.stat().st_size, "fingerprint": sha256_file(file)}
 
 
-def tokens(path: Path, made_from: Path, ids: list[str]) -> Path:
+def tokens(path: Path, made_from: Path, ids: list[str], entry: dict[str, Any] | None = None) -> Path:
     """A folder of token shards with these documents."""
     kinds = [("start", "<i8"), ("length", "<i8"), ("characters", "<i8"), ("bytes", "<i8")]
     index = np.zeros(len(ids), np.dtype([*kinds, ("source", "<i4"), ("id_hash", "<u8")]))
@@ -66,7 +66,7 @@ def tokens(path: Path, made_from: Path, ids: list[str]) -> Path:
         "shards/00000.index.npy": buffer.getvalue(),
         "shards/00000.ids.jsonl": b"".join(orjson.dumps(id) + b"\n" for id in ids),
     }
-    with RunDir.open(path, "train tokens", {}, [as_input(made_from, "documents/00000-000.parquet")]) as run:
+    with RunDir.open(path, "train tokens", {}, [entry or as_input(made_from, "documents/00000-000.parquet")]) as run:
         for name, data in files.items():
             write_bytes(run.file(name), data)
         run.mark("shard-00000", {name: sha256_file(run.file(name)) for name in files}, {})
@@ -163,13 +163,34 @@ def test_items_in_an_exported_file_lead_to_the_tuning(tmp_path: Path, capsys: py
         write_bytes(run.file("left_out.jsonl"), orjson.dumps(left) + b"\n")
         write_json(run.file("summary.json"), {"dialogues": {"used": 2}})
     result = found(capsys, "https://mine.example/", "--runs", tmp_path)
-    chat = next(node for node in result["ahead"] if node["name"] == "chat")
+    file = next(node for node in result["ahead"] if node["name"] == "train.json")
+    assert [row["id"] for row in file["first"]] == ["i-0", "i-2"] and file["first"][0]["path"] == str(exported)
+    [chat] = file["children"]
     assert chat["facts"] == {"trained": 1, "of": 2, "left_out": 1}
     fates = {row["id"]: row["fate"] for row in chat["children"][0]["first"]}
     assert fates == {"i-0": "trained", "i-2": "left_out"}
     exported.unlink()
     result = found(capsys, "https://mine.example/", "--runs", tmp_path)
     assert [(one["run"], one["input"]) for one in result["unknown"]] == [("chat", "train.json")]
+
+
+def test_documents_outside_of_all_runs_are_found_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    books = tmp_path / "books.jsonl"
+    rows = [{"id": f"b{n}", "url": f"https://books.example/{n}", "text": LONG} for n in range(3)]
+    write_bytes(books, b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    entry = {"name": "books.jsonl", "size": books.stat().st_size, "fingerprint": sha256_file(books)}
+    tokens(tmp_path / "tokens", books, ["b0", "b1", "b2"], entry)
+    for thing in ("https://books.example/1", "b1"):
+        result = found(capsys, thing, "--runs", tmp_path)
+        [file] = result["ahead"]
+        assert file["name"] == "books.jsonl" and [row["row"] for row in file["first"]] == [1]
+        assert [row["number"] for row in file["children"][0]["first"]] == [1]
+        assert result["behind"][0]["first"][0]["origin"] == f"books.jsonl#{len(orjson.dumps(rows[0])) + 1}"
+    books.unlink()
+    code, _, err = call(capsys, "https://books.example/1", "--runs", tmp_path)
+    assert code == 3 and "but tokens was made from books.jsonl, which is not there;" in err
+    result = found(capsys, "b1", "--runs", tmp_path)  # its shard still names it
+    assert result["counts"] == {"shards": 1} and [one["input"] for one in result["unknown"]] == ["books.jsonl"]
 
 
 def test_calls_that_were_sent_the_text_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
