@@ -69,12 +69,13 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def app(name: str, help: str) -> typer.Typer:
+def app(name: str, help: str, epilog: str | None = None) -> typer.Typer:
     """A command with sub-commands: plain text, `-h`, no pretty tracebacks (they print variables' values)."""
     return typer.Typer(
         name=name,
         cls=_Commands,
         help=help,
+        epilog=epilog,
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,

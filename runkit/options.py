@@ -44,6 +44,13 @@ def _share(value: float) -> float:
     return value
 
 
+def begin_with(*lines: str) -> str:
+    """What the help of a tool ends with: the lines to try first, and where more is said."""
+    shown = "\n".join(f"  {line}" for line in lines)
+    more = "COMMAND --help has options and examples, README.md and docs/tutorial.md the whole way."
+    return f"\b\nBegin with:\n{shown}\n\n{more}"
+
+
 def examples(*lines: str) -> str:
     """What the help of a command ends with; each line can be run as it stands, with files of one's own."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

@@ -12,7 +12,14 @@ import typer
 
 from runkit import console, options
 
-app = console.app("selfinstruct", "From seed tasks to Chinese instruction data.")
+app = console.app(
+    "selfinstruct",
+    "From seed tasks to Chinese instruction data.",
+    options.begin_with(
+        "selfinstruct generate --seeds examples/seeds.jsonl --model template --n 100 --out runs/inst",
+        "selfinstruct stats runs/inst",
+    ),
+)
 
 
 def _rouge(value: float) -> float:

@@ -119,7 +119,7 @@ def printed(page: Path) -> Iterator[Line]:
 
 
 def examples() -> Iterator[Line]:
-    for words, command in commands():
+    for words, command in [*((name, tool(name)) for name in TOOLS), *commands()]:
         for line in (command.epilog or "").splitlines():
             if COMMAND.match(line.strip()):
                 yield Line(f"{words} --help", line.strip(), True)

@@ -12,7 +12,15 @@ from runkit.errors import UsageError
 from train import cli_eval, cli_serve, cli_sft, cli_tokenizer
 from train.cli_options import Documents, Dtype, Keep, ModelPath, NewFolder, ShardGb, Shards
 
-app = console.app("train", "From clean documents to a language model.")
+app = console.app(
+    "train",
+    "From clean documents to a language model.",
+    options.begin_with(
+        "train tokenizer fit runs/first --vocab 4000 --out runs/tok",
+        "train tokens runs/first --tokenizer runs/tok --out runs/tokens",
+        "train pretrain runs/tokens --config configs/model-5m.yaml -s model.vocab=4000 --out runs/base",
+    ),
+)
 app.add_typer(cli_tokenizer.app, name="tokenizer")
 app.add_typer(cli_eval.app, name="eval")
 
