@@ -48,7 +48,7 @@ class ExtractConfig(Config):
     mode: Literal["fast", "best"] = "best"
     """best: a classifier of text blocks; fast: rules, for a little less time and clearly worse text."""
     markdown: bool = False
-    """Keep headings, lists, tables and code blocks as Markdown (mode best)."""
+    """Keep headings, lists, tables and code blocks as Markdown (mode best); rules look at the text without marks."""
 
     @model_validator(mode="after")
     def _markdown_is_of_best(self) -> Self:

@@ -16,6 +16,7 @@ from corpus.config import ExtractConfig, NormalizeConfig, PersonalConfig, UrlCon
 from corpus.decode import decode
 from corpus.extract import extract
 from corpus.lines import drop_boilerplate
+from corpus.markup import unmarked
 from corpus.measure import signals, to_codes
 from corpus.normalize import normalize
 from corpus.page import Page
@@ -178,12 +179,13 @@ class DetectLanguage(PageStep):
 
 
 class Measure(BatchStep):
-    """All signals of `corpus.signals`."""
+    """All signals of `corpus.signals`, of Markdown those of its text without marks."""
 
     name = "signals"
 
     def apply(self, pages: list[Page]) -> None:
-        rows = signals(*to_codes([page.text[:MAX_MEASURED] for page in pages])).tolist()
+        texts = [unmarked(page.text) if page.markup else page.text for page in pages]
+        rows = signals(*to_codes([text[:MAX_MEASURED] for text in texts])).tolist()
         for page, row in zip(pages, rows, strict=True):
             page.signals.update(zip(SIGNALS, row, strict=True))
 
