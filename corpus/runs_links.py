@@ -95,6 +95,16 @@ class Links:
                     found[source].append(link)
         return found
 
+    def after(self, run: Run) -> set[Run]:
+        """The run, and all that was made from it."""
+        found = {run}
+        left = [run]
+        while left:
+            new = {link.run for link in self.readers[left.pop()]} - found
+            found |= new
+            left += new
+        return found
+
     @cached_property
     def order(self) -> list[Run]:
         """All runs, each behind those that it was made from."""

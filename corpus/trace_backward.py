@@ -15,7 +15,7 @@ import polars as pl
 from corpus.runs_figures import figures_of
 from corpus.runs_found import Checkpoint, Run
 from corpus.runs_links import Link, Links, Origin
-from corpus.runs_roles import DOCUMENTS
+from corpus.runs_roles import DOCUMENTS, INSTRUCTIONS
 from corpus.trace_documents import Held, ids_in, scan_ids
 from corpus.trace_items import call_ids, items_of, json_lines, keys_of, the_same
 from corpus.trace_judged import answers_of, verdicts_on
@@ -180,13 +180,29 @@ class Backward:
 
     def _items_before(self, link: Link, rows: pl.DataFrame) -> Iterator[Node]:
         match = the_same(keys_of(rows))
+        found = self.links.locate(link)
         for origin in link.likely:
             if origin.run is not None:
                 before = items_of(origin.run, match, self.held).filter(pl.col("file") == origin.file)
                 if len(before):
                     yield self.items(origin.run, before)
-        if not self.links.locate(link):
+            elif origin.checkpoint is None:
+                yield self._written_out(link, origin, rows)
+        if not found:
             yield _missing(link)
+
+    def _written_out(self, link: Link, origin: Origin, rows: pl.DataFrame) -> Node:
+        """A file outside of all runs with these items, and the run whose items they are."""
+        node = Node("file", origin.name, facts={"role": link.role, "sha256": link.input.fingerprint})
+        others = [
+            one for one in self.links.order if one.command in INSTRUCTIONS and one not in self.links.after(link.run)
+        ]
+        for run in sorted(others, key=lambda one: one.command != "selfinstruct generate"):
+            same = items_of(run, the_same(keys_of(rows)), self.held)
+            if len(same):
+                node.children.append(self.items(run, same))
+                break
+        return node
 
     def _seeds(self, link: Link, ids: set[str]) -> Node:
         found = self.links.locate(link)

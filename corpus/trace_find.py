@@ -83,13 +83,23 @@ def _path(thing: str) -> Path | None:
 
 
 def _in_run(links: Links, thing: str) -> tuple[Run, str] | None:
-    """RUN:ID, where RUN is the name or the path of a run."""
+    """RUN:ID, where RUN is the name or path of a run, or that of its folder. InputError: several have it."""
+    by_folder: list[tuple[Run, str]] = []
     for run in links.found.runs:
-        for name in {run.name, str(run.path), run.path.name}:
-            for sign in ":#":
-                if thing.startswith(name + sign) and len(thing) > len(name) + 1:
-                    return run, thing[len(name) + 1 :]
-    return None
+        for name in (run.name, str(run.path)):
+            if (id := _behind_name(thing, name)) is not None:
+                return run, id
+        if (id := _behind_name(thing, run.path.name)) is not None:
+            by_folder.append((run, id))
+    if len(by_folder) > 1:
+        names = ", ".join(run.name for run, _ in by_folder[:_MOST_NAMED])
+        raise InputError(f"{shown(thing)} may be in several runs: {names}; name one of these, as RUN:ID.")
+    return by_folder[0] if by_folder else None
+
+
+def _behind_name(thing: str, name: str) -> str | None:
+    rest = thing[len(name) + 1 :]
+    return rest if rest and thing.startswith(name) and thing[len(name)] in ":#" else None
 
 
 def _documents(links: Links, wanted: Wanted, what: str, only: Run | None = None) -> Target:

@@ -14,8 +14,9 @@ from corpus.cli import app
 from runkit.console import run_app
 from runkit.files import sha256_file
 from runkit.records import held_out
-from tests.corpus.trace_chain import CALL, HELD_OUT, MINUTES, MIRROR, Chain, make_chain
+from tests.corpus.trace_chain import CALL, HELD_OUT, MINUTES, MIRROR, Chain, do, make_chain
 
+pytestmark = pytest.mark.timeout(180)  # five programs are started for the chain
 Lines = list[dict[str, Any]]
 
 
@@ -164,6 +165,21 @@ def test_backward_from_an_instruction_and_a_call(chain: Chain, capsys: pytest.Ca
     assert {node["name"] for node in nodes(found["ahead"]) if node["what"] == "checkpoints"} == {"chat"}
     call = traced(capsys, CALL, "--runs", chain.root)
     assert call["kind"] == "call" and {n["what"] for n in nodes(call["behind"])} >= {"calls", "answers", "question"}
+
+
+def test_items_that_were_written_out_and_read_again(
+    chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(chain.root, tmp_path / "copy")
+    do("selfinstruct", "export", copy / "instructions", "--format", "sharegpt", "--out", copy / "out.jsonl")
+    do("selfinstruct", "dedup", copy / "out.jsonl", "--out", copy / "again", "-q")
+    lines = (copy / "again" / "instructions.jsonl").read_bytes().splitlines()
+    item = next(one for line in lines if (one := orjson.loads(line)).get("document_ids"))
+    found = traced(capsys, f"again:{item['id']}", "--runs", copy)
+    assert [node["name"] for node in nodes(found["behind"])][:4] == ["again", "out.jsonl", "instructions", "clean"]
+    url = next(row[4] for row in rows_of(chain.clean) if row[3] == item["document_ids"][0])
+    ahead = [node["name"] for node in nodes(traced(capsys, url, "--runs", copy)["ahead"])]
+    assert ahead.index("out.jsonl") + 1 == ahead.index("again")
 
 
 def test_forward_from_a_checkpoint_and_a_shard(chain: Chain, capsys: pytest.CaptureFixture[str]) -> None:

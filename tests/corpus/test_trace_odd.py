@@ -17,7 +17,7 @@ from runkit.console import run_app
 from runkit.files import sha256_file, write_bytes, write_json
 from runkit.rundir import RunDir
 from tests.corpus.run_maker import make, page
-from tests.corpus.trace_chain import PNG, write_ledger
+from tests.corpus.trace_chain import PNG, do, write_ledger
 
 LONG = "山里的茶园在清明前后最忙，采茶的人天不亮就上山，太阳出来以前要把嫩芽收完。" * 6
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -93,11 +93,23 @@ def test_ids_that_two_dumps_share_are_kept_apart(tmp_path: Path, capsys: pytest.
     assert "shards" not in by_url["counts"]
 
 
+def test_runs_of_one_name_are_told_apart_by_their_paths(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder, mark in (("a", "ab"), ("b", "cd")):
+        clean(tmp_path / folder / "clean", [page(1, url=f"https://{folder}.example/")], mark * 32)
+    id = pl.read_parquet(tmp_path / "a/clean/documents/00000-000.parquet")["id"][0]
+    code, _, err = call(capsys, f"clean:{id}", "--runs", tmp_path)
+    assert code == 3 and "a/clean, b/clean" in err and err.count("\n") == 1
+    for name in ("b/clean", tmp_path / "b" / "clean"):
+        result = found(capsys, f"{name}:{id}", "--runs", tmp_path)
+        assert [row["url"] for node in result["ahead"] for row in node["first"] if "url" in row] == [
+            "https://b.example/"
+        ]
+
+
 def test_copies_of_an_earlier_run_lead_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = clean(tmp_path / "old", [page(1, url="https://old.example/", text=LONG)])
     new = clean(tmp_path / "new", [page(7, url="https://new.example/", text=LONG), page(8, text=LONG[::-1])], "cd" * 32)
-    arguments = ["dedup", new, "--against", old, "--out", tmp_path / "deduped", "--workers", 1, "-q"]
-    assert run_app(app, list(map(str, arguments))) == 0
+    do("corpus", "dedup", new, "--against", old, "--out", tmp_path / "deduped", "--workers", 1, "-q")
     kept = pl.read_parquet(old / "documents/00000-000.parquet")["id"][0]
     tokens(tmp_path / "tokens", old, [kept])
     result = found(capsys, "https://new.example/", "--runs", tmp_path)

@@ -6,20 +6,17 @@ down as docs/formats.md describes them, with the fingerprints that the real prog
 
 import hashlib
 import sqlite3
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 
-from corpus.cli import app as corpus_app
 from judge.served import fingerprint as judged_fingerprint
-from runkit.console import run_app
 from runkit.files import sha256_file, write_bytes, write_json
 from runkit.ledger import Ledger
 from runkit.rundir import RunDir
-from selfinstruct.cli import app as selfinstruct_app
-from train.cli import app as train_app
 from train.data import Documents
 from train.shards import open_shards
 
@@ -41,9 +38,12 @@ class Chain:
         return self.root / name
 
 
-def do(app: Any, *arguments: object) -> None:
-    """Run a command that must succeed."""
-    assert run_app(app, [*map(str, arguments)]) == 0, arguments
+def do(*arguments: object) -> None:
+    """Run a command that must succeed; in a process of its own, for polars' threads and forked workers do not mix."""
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, arguments)], cwd=ROOT, capture_output=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
 
 
 def make_dump(folder: Path) -> None:
@@ -59,15 +59,15 @@ def make_chain(root: Path) -> Chain:
     """Everything below `root`."""
     chain = Chain(root)
     make_dump(root / "dump")
-    do(corpus_app, "clean", root / "dump", "--out", chain.clean, "--workers", 1, "-q")
-    do(corpus_app, "dedup", chain.clean, "--out", chain.dedup, "--workers", 1, "-q")
+    do("corpus", "clean", root / "dump", "--out", chain.clean, "--workers", 1, "-q")
+    do("corpus", "dedup", chain.clean, "--out", chain.dedup, "--workers", 1, "-q")
     fit = ("--vocab", 600, "-s", "held_out=0.1", "--workers", 1, "-q")
-    do(train_app, "tokenizer", "fit", chain.dedup, "--out", chain.tokenizer, *fit)
-    do(train_app, "tokens", chain.dedup, "--tokenizer", chain.tokenizer, "--out", chain.tokens, "--workers", 1, "-q")
+    do("train", "tokenizer", "fit", chain.dedup, "--out", chain.tokenizer, *fit)
+    do("train", "tokens", chain.dedup, "--tokenizer", chain.tokenizer, "--out", chain.tokens, "--workers", 1, "-q")
     seeds = ROOT / "examples" / "seeds.jsonl"
     write_bytes(root / "seeds.jsonl", seeds.read_bytes())
     made = ("--model", "template", "--from-docs", chain.clean, "--n", 12, "-q", "--out", chain.instructions)
-    do(selfinstruct_app, "generate", "--seeds", root / "seeds.jsonl", *made)
+    do("selfinstruct", "generate", "--seeds", root / "seeds.jsonl", *made)
     make_models(chain)
     make_judged(chain)
     return chain
