@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from corpus.index import Entry, Index
 
 MOST: Final = 12  # inputs and outputs of a run that are listed
+MOST_ALONE: Final = 8  # runs without an arrow that are drawn
 STAGES: Final = ("corpus", "selfinstruct", "train", "judge")
 # The figure that stands on a run's card, the first that it has.
 _ON_CARD: Final = ("accuracy", "held_out_loss", "loss", "kept", "tokens", "pieces", "questions", "documents", "passed")
@@ -64,13 +65,18 @@ def index_page(index: "Index", lang: str) -> str:
 def _body(index: "Index", lang: str) -> r.Html:
     words = index_text.WORDS[lang]
     parts: list[r.Content] = [r.figures(_cards(index, words, lang))]
-    cards = [_card(entry, words, lang) for entry in index.entries]
+    drawn, arrows = _drawn(index)
+    cards = [_card(entry, words, lang) for entry in drawn]
     legend = [
         r.element("span", r.element("span", class_=f"dot {stage}"), words[f"stage_{stage}"], class_="key")
         for stage in in_order(list({_stage(entry) for entry in index.entries}))
     ]
-    drawing = flow(cards, index.arrows, words["flow"])
-    parts.append(r.section(words["flow"], drawing, r.paragraph(*legend), name=f"{lang}-flow", note=words["flow_note"]))
+    alone = len(index.entries) - len(drawn)
+    more = [r.paragraph(words["alone"].format(count=r.number(alone)), class_="note")] if alone else []
+    drawing = flow(cards, arrows, words["flow"])
+    parts.append(
+        r.section(words["flow"], drawing, r.paragraph(*legend), *more, name=f"{lang}-flow", note=words["flow_note"])
+    )
     parts.append(r.section(words["steps"], _steps(index, words, lang), name=f"{lang}-steps", note=words["steps_note"]))
     if index.beside:
         parts.append(r.section(words["beside"], _beside(index, words, lang), name=f"{lang}-beside"))
@@ -79,6 +85,15 @@ def _body(index: "Index", lang: str) -> r.Html:
     if index.unread:
         parts.append(r.paragraph(words["unread"].format(names=", ".join(index.unread)), class_="warn"))
     return r.join(*parts)
+
+
+def _drawn(index: "Index") -> tuple[list["Entry"], list[tuple[int, int]]]:
+    """The runs that are drawn, and the arrows between them: many that go with no other would hide the rest."""
+    joined = sorted({place for arrow in index.arrows for place in arrow})
+    if not joined or len(index.entries) - len(joined) <= MOST_ALONE:
+        return index.entries, index.arrows
+    place = {old: new for new, old in enumerate(joined)}
+    return [index.entries[old] for old in joined], [(place[one], place[other]) for one, other in index.arrows]
 
 
 def _beside(index: "Index", words: Mapping[str, str], lang: str) -> r.Html:

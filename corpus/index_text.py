@@ -25,6 +25,7 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "flow": "How they were made",
         "flow_note": "An arrow leads from a run to what was made from it: the inputs' hashes say so. A click opens the "
         "report.",
+        "alone": "{count} runs that go with no other are not drawn.",
         "steps": "Step by step",
         "steps_note": "In the order in which they can be made.",
         "run": "Run",
@@ -80,6 +81,7 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "cost_unknown": "另有价格未知的调用",
         "flow": "由来关系",
         "flow_note": "箭头从一次运行指向由它制成的运行，依据是输入文件的哈希值。点击可打开报告。",
+        "alone": "另有 {count} 次与其他运行无关的运行没有画出。",
         "steps": "逐步列出",
         "steps_note": "按可以制成的先后排列。",
         "run": "运行",

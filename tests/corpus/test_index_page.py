@@ -69,6 +69,17 @@ def test_pages_and_measurements_beside_the_runs_are_linked(runs: Path, capsys: p
     assert indexed(capsys, runs)["beside"] == found["beside"]  # the page itself is not beside
 
 
+def test_many_runs_that_go_with_no_other_are_listed_but_not_drawn(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(9):
+        with RunDir.open(runs / f"alone-{number}", "corpus stats", {}, []) as run:
+            write_json(run.file("summary.json"), {"documents": number})
+    found = indexed(capsys, runs, "--lang", "en")
+    text = (runs / "index.html").read_text("utf-8")
+    assert len(found["runs"]) == 14 and text.count('class="card"') == 3 and "11 runs that go with no other" in text
+
+
 def test_a_run_that_stopped_is_not_finished(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with RunDir.open(tmp_path / "made", "selfinstruct generate", {}, []) as run:
         write_json(run.file("summary.json"), {"kept": 3, "rejected": 1, "stopped": "It was interrupted."})
