@@ -15,21 +15,22 @@ if [ -n "${OPENAI_BASE_URL:-}" ]; then
   teacher=${MODEL:?is needed where OPENAI_BASE_URL is set: a model there}
   judge=${JUDGE:-$MODEL} paid="--budget $BUDGET"
 fi
-# Number type and threads are given, or they would be chosen by what is faster just then, and the result with them.
-fixed="-s threads=2 -s dtype=fp32 -s compile=off -s optim.kind=muon -s optim.lr=2e-3 -s optim.warmup=10"
+# Number type and threads are given, or they would be chosen by what is faster just then, and the result with them. Two
+# threads wait for each other at every turn where the machine has other work; one never does.
+fixed="-s threads=1 -s dtype=fp32 -s compile=off -s optim.kind=muon -s optim.lr=2e-3 -s optim.warmup=10"
 
 step clean "$BIN/corpus" clean demo=examples/dump --out "$OUT/clean"
 step tokenizer "$BIN/train" tokenizer fit "$OUT/clean" --vocab 4600 -s held_out=0.1 --out "$OUT/tokenizer"
 step tokens "$BIN/train" tokens "$OUT/clean" --tokenizer "$OUT/tokenizer" --out "$OUT/tokens"
 step pretrain "$BIN/train" pretrain "$OUT/tokens" $fixed -s model.vocab=4600 -s model.dim=256 -s model.layers=4 \
   -s model.heads=4 -s model.kv_heads=2 -s model.seq_len=512 -s data.seq_len=256 -s data.held_out=0.1 -s batch_rows=4 \
-  -s steps=200 -s eval_every=100 -s checkpoint_every=50 --out "$OUT/base"
+  -s steps=150 -s eval_every=75 -s checkpoint_every=50 --out "$OUT/base"
 step eval kept "$OUT/base-ppl.json" "$BIN/train" eval ppl "$OUT/base" "$OUT/clean" --held-out 0.1 --json
 step instructions "$BIN/selfinstruct" generate --seeds examples/seeds.jsonl --model "$teacher" \
   --from-docs "$OUT/clean" --n 300 $paid --out "$OUT/instructions"
 step sft "$BIN/train" sft --from "$OUT/base" --data examples/seeds.jsonl --data "$OUT/instructions" $fixed \
   -s data.seq_len=512 -s data.held_out=0.1 -s data.weights='{seeds: 1, instructions: 1}' -s batch_rows=2 \
-  -s steps=400 -s eval_every=100 -s checkpoint_every=50 -s prompt_tokens=40 --out "$OUT/chat"
+  -s steps=300 -s eval_every=100 -s checkpoint_every=50 -s prompt_tokens=40 --out "$OUT/chat"
 step ask "$BIN/python" examples/ask.py "$OUT/chat" "春天适合种什么菜？" "给一家面馆起三个名字。"
 allowed=6 step judge "$BIN/judge" compare base="$OUT/base" chat="$OUT/chat" --limit 12 \
   --questions examples/questions.jsonl --judge "$judge" $paid -s answer.max_tokens=40 --out "$OUT/judged"

@@ -4,7 +4,10 @@
 #
 #   runs/gpu.sh crawl/*.warc.gz blog=posts.jsonl.zst
 #   SIZE=350m GPUS=8 MCQ=c-eval MODEL=deepseek-chat BUDGET=20 runs/gpu.sh crawl/
-#   SIZE=5m VOCAB=2600 STEPS=20 … runs/gpu.sh demo=examples/dump     # tries the way on a CPU
+#
+# To try the way on a CPU first:
+#   SIZE=5m VOCAB=2000 STEPS=60 HELD_OUT=0.1 LEAST=0 ITEMS=300 PRETRAIN="-s data.seq_len=256 -s batch_rows=4" \
+#     SFT="-s steps=20 -s batch_rows=4" runs/gpu.sh demo=examples/dump
 set -euo pipefail
 source "$(dirname "$0")/steps.sh"
 
@@ -37,8 +40,11 @@ mcq() { [ -z "$MCQ" ] || step "mcq $1" "$BIN/train" eval mcq "$OUT/$1" "$MCQ" --
 step clean "$BIN/corpus" clean "$@" $CLEAN --out "$OUT/clean"
 step tokenizer "$BIN/train" tokenizer fit "$OUT/clean" --vocab "$VOCAB" -s held_out="$HELD_OUT" --out "$OUT/tokenizer"
 step tokens "$BIN/train" tokens "$OUT/clean" --tokenizer "$OUT/tokenizer" --out "$OUT/tokens"
-step plan kept "$OUT/plan.json" "$BIN/train" plan "$OUT/tokens" $trained --gpus "$GPUS" --json
-step enough "$BIN/python" "$root/runs/enough.py" "$OUT/plan.json" --least "$LEAST"
+if [ ! -d "$OUT/base" ]; then
+  rm -f "$OUT/plan.json"
+  step plan kept "$OUT/plan.json" "$BIN/train" plan "$OUT/tokens" $trained --gpus "$GPUS" --json
+  step enough "$BIN/python" "$root/runs/enough.py" "$OUT/plan.json" --least "$LEAST"
+fi
 step pretrain "${train[@]}" pretrain "$OUT/tokens" $trained --out "$OUT/base"
 step eval kept "$OUT/base-ppl.json" "$BIN/train" eval ppl "$OUT/base" "$OUT/clean" --held-out "$HELD_OUT" --json
 mcq base
