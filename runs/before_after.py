@@ -23,7 +23,7 @@ def row(out: Path, stage: str, extended: dict[str, Any]) -> list[str]:
     """What was measured of one stage; a dash where nothing was."""
     tokens = extended.get("before" if stage == "model" else "after", {}).get("tokens_per_character")
     bits = read(out / f"ppl-{stage}.json").get("bits_per_character")
-    right = read(out / f"mcq-{stage}" / "summary.json").get("all", {})
+    right = read(out / f"mcq-{stage}" / "results.json").get("all", {})
     share = "–"
     if right.get("n"):
         share = f"{right['accuracy']:.1%} of {right['n']:,} ({right['low']:.1%}–{right['high']:.1%})"

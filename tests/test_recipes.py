@@ -159,3 +159,24 @@ def test_the_plan_is_looked_at_before_training(
     done = subprocess.run(words, capture_output=True, text=True, timeout=30)
     assert done.returncode == code, done.stdout + done.stderr
     assert says in done.stdout
+
+
+def test_the_table_before_and_after_says_what_was_measured(tmp_path: Path) -> None:
+    measured = {
+        "tokenizer/summary.json": {"before": {"tokens_per_character": 1.5}, "after": {"tokens_per_character": 0.75}},
+        "ppl-model.json": {"bits_per_character": 9.0},
+        "ppl-chat.json": {"bits_per_character": 4.25},
+        "mcq-chat/results.json": {"all": {"n": 1000, "accuracy": 0.3, "low": 0.272, "high": 0.329}},
+    }
+    for name, content in measured.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(content))
+    words = [sys.executable, ROOT / "runs" / "before_after.py", tmp_path]
+    lines = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True).stdout.splitlines()
+    rows = [re.split(r" {2,}", line.strip()) for line in lines if line]
+    assert rows == [
+        ["tokens a character", "bits a character", "right choices (95 %)"],
+        ["as it came", "1.500", "9.000", "–"],
+        ["after Chinese text", "0.750", "–", "–"],
+        ["after tuning", "0.750", "4.250", "30.0% of 1,000 (27.2%–32.9%)"],
+    ]
