@@ -1,7 +1,7 @@
 """Numba kernels: what an opening tag's attributes say of the element.
 
-In: the bytes behind a tag's name. Out: hints as bits (from class, id, role, itemprop, style and hidden) and a hash of
-the class without its digits, by which elements of one kind are known.
+In: the bytes behind a tag's name. Out: hints as bits (from class, id, role, itemprop, style and hidden), a hash of the
+class without its digits, by which elements of one kind are known, and how many columns and rows a cell spans.
 """
 
 import numpy as np
@@ -12,7 +12,9 @@ from corpus.kernels import _contains, _step
 
 _SEED = np.uint64(0x9E3779B97F4A7C15)
 _HIDDEN = np.uint64(1 << HINT["hidden"])
-_NAME_CLASS, _NAME_ID, _NAME_ROLE, _NAME_STYLE, _NAME_ITEMPROP, _NAME_HIDDEN = range(1, 7)
+_NAME_CLASS, _NAME_ID, _NAME_ROLE, _NAME_STYLE, _NAME_ITEMPROP, _NAME_HIDDEN, _NAME_COLSPAN, _NAME_ROWSPAN = range(1, 9)
+SPAN_ROWS = 256  # a span is its columns and so many times its rows
+_MOST_SPAN = 100
 
 
 @njit(cache=True, inline="always")
@@ -82,6 +84,11 @@ def _attribute(source, start, stop):
             return _NAME_CLASS
         if first == 115 and source[start + 2] == 121:
             return _NAME_STYLE
+    if width == 7 and source[start + 3] == 115 and source[start + 4] == 112:  # …sp…
+        if first == 99:
+            return _NAME_COLSPAN
+        if first == 114:
+            return _NAME_ROWSPAN
     if width == 2 and first == 105:
         return _NAME_ID
     if width == 4 and first == 114 and source[start + 1] == 111:
@@ -94,12 +101,24 @@ def _attribute(source, start, stop):
 
 
 @njit(cache=True)
+def _number(source, start, stop):
+    """The whole number that a value begins with, 1 at least and not beyond what tables hold."""
+    value = 0
+    for i in range(start, stop):
+        if not 48 <= source[i] <= 57:
+            break
+        value = min(10 * value + source[i] - 48, _MOST_SPAN)
+    return max(value, 1)
+
+
+@njit(cache=True)
 def take_attributes(source, at, tables):
-    """Behind a tag's name: position behind its `>`, its hints, and a hash of its class."""
+    """Behind a tag's name: position behind its `>`, its hints, a hash of its class, and what it spans."""
     word_keys, word_bits, role_keys, role_bits = tables
     n = len(source)
     hints = np.uint64(0)
     look = np.uint64(0)
+    columns, rows = 1, 1
     while at < n and source[at] != 62:
         if is_space(source[at]) or source[at] == 47:
             at += 1
@@ -127,4 +146,8 @@ def take_attributes(source, at, tables):
             hints |= _words_whole(source, begin, stop, role_keys, role_bits)
         elif which == _NAME_HIDDEN or (which == _NAME_STYLE and _is_hidden(source, begin, stop)):
             hints |= _HIDDEN
-    return at + 1, hints, look
+        elif which == _NAME_COLSPAN:
+            columns = _number(source, begin, stop)
+        elif which == _NAME_ROWSPAN:
+            rows = _number(source, begin, stop)
+    return at + 1, hints, look, columns + SPAN_ROWS * rows

@@ -15,7 +15,7 @@ from corpus.kernels import _contains, _step
 
 _SEED = np.uint64(0x9E3779B97F4A7C15)
 # Columns of an element.
-TAG, PARENT, DEPTH, FIRST, END, CELLS = range(6)
+TAG, PARENT, DEPTH, FIRST, END, SPAN = range(6)  # SPAN: of a cell, as in `blocks_attributes`
 # Columns of a block.
 ELEMENT, START, STOP, LINKS, LINK_BYTES, BOLD_BYTES, IMAGES, AFTER_BREAK, INLINE, LINK_FIRST, LINK_LAST = range(11)
 BLOCK_COLUMNS = 11
@@ -145,7 +145,7 @@ def _open(state, source, text, tags, tables, stack, names, elements, hints, path
     slot = _contains(tag_keys, name)
     tag = tag_ids[slot] if slot >= 0 else 0
     kind = tag_kinds[tag]
-    at, hint, look = take_attributes(source, at, tables)
+    at, hint, look, span = take_attributes(source, at, tables)
     current = stack[state[_STACK], _ELEMENT]
     state[_AT] = at
     if kind & VOID:
@@ -175,6 +175,7 @@ def _open(state, source, text, tags, tables, stack, names, elements, hints, path
         row[PARENT] = current
         row[DEPTH] = elements[current, DEPTH] + 1 if index else 0
         row[FIRST] = state[_BLOCKS]
+        row[SPAN] = span
         hints[index] = hint | tag_bits[tag]
         paths[index, 0] = _step(paths[current, 0] if index else _SEED, tag)
         paths[index, 1] = _step(_step(paths[current, 1] if index else _SEED, tag), look)

@@ -187,6 +187,31 @@ def test_markdown_of_tables_with_empty_cells() -> None:
     assert markdown("<table><tr><td>正</td><td>文</td></tr></table>") == "| 正 | 文 |\n| --- | --- |"
 
 
+def test_markdown_of_tables_with_cells_that_span() -> None:
+    """Columns, rows and both; a row that is one cell stays in the table."""
+    html = (
+        '<table><tr><th rowspan="2">省</th><th colspan="2">产量</th><th>注</th></tr>'
+        "<tr><td>春</td><td>秋</td><td>a</td></tr>"
+        '<tr><td colspan="4">一、平原</td></tr>'
+        '<tr><td rowspan="3">甲</td><td>1</td><td>2</td><td rowspan="2">b</td></tr><tr><td>3</td><td>4</td></tr>'
+        '<tr><td></td><td colspan="0">5</td><td colspan="99999999999">6</td></tr></table>'
+    )
+    lines = markdown(html).split("\n")
+    assert [[cell.strip() for cell in line.strip("|").split("|")][:4] for line in lines] == [
+        ["省", "产量", "", "注"],
+        ["---", "---", "---", "---"],
+        ["", "春", "秋", "a"],
+        ["一、平原", "", "", ""],
+        ["甲", "1", "2", "b"],
+        ["", "3", "4", ""],
+        ["", "", "5", "6"],
+    ]
+    assert {line.count("|") for line in lines} == {5}
+    assert markdown(
+        '<table><tr><td>名</td><td>值</td></tr><tr><td rowspan="2">甲</td><td>1</td></tr><tr><td>2</td></tr></table>'
+    ).endswith("|  | 2 |")
+
+
 def test_markdown_of_code_without_blank_lines_before_it() -> None:
     assert markdown("<pre><code>\n  \n    x = 1\n\n    y</code></pre>") == "```\n    x = 1\n\n    y\n```"
 
