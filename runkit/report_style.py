@@ -36,13 +36,12 @@ pre { background: var(--card); border: 1px solid var(--line); border-radius: 8px
   overflow-x: auto;
   line-height: 1.45; overflow-wrap: normal; }
 ul { padding-left: 20px; margin: 8px 0; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: 12px;
-  margin: 22px 0 8px; }
-.figures > div { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
+.figures { display: flex; flex-wrap: wrap; gap: 12px; margin: 22px 0 8px; }
+.figures > div { flex: 1 1 150px; background: var(--card); border: 1px solid var(--line); border-radius: 10px;
   padding: 12px 16px; }
 .figures dt { color: var(--soft); font-size: 13.5px; }
 .figures dd { margin: 0; }
-.figures b { display: block; font-size: 25px; font-weight: 600; line-height: 1.3;
+.figures b { display: block; white-space: nowrap; font-size: 25px; font-weight: 600; line-height: 1.3;
   font-variant-numeric: tabular-nums; }
 .figures span { color: var(--soft); font-size: 13px; }
 .scroll { overflow-x: auto; margin: 10px 0; }
@@ -148,7 +147,7 @@ summary { cursor: pointer; }
   .chart text { font-size: 15px; }
   .funnel td.w, .funnel th.w { display: table-cell; min-width: 84px; } body { padding: 0 14px 40px;
   } h1 { font-size: 23px; margin-top: 24px; }
-  .figures { grid-template-columns: 1fr 1fr; } .figures b { font-size: 20px; }
+  .figures b { font-size: 20px; }
   .sample dl { grid-template-columns: 1fr; } .sample dd { margin-bottom: 4px; } }
 @media print { .sample .text { display: block; } body { max-width: none; } }
 """
