@@ -9,6 +9,7 @@ ends with this program.
 import json
 import subprocess
 import sys
+import tempfile
 
 from openai import APIError, OpenAI
 
@@ -19,11 +20,18 @@ def main() -> int:
         return 2
     run, *questions = sys.argv[1:]
     words = [sys.executable, "-m", "train", "serve", run, "--port", "0", "--json", "-q"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
+    # What the server tells is shown if it does not start; that it is told to end, in the end, is no news.
+    with (
+        tempfile.TemporaryFile("w+") as told,
+        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=told, text=True) as server,
+    ):
         assert server.stdout is not None
         line = server.stdout.readline()
-        if not line:  # it has said why
-            return server.wait()
+        if not line:
+            code = server.wait()
+            told.seek(0)
+            print(told.read(), end="", file=sys.stderr)
+            return code
         ready = json.loads(line)
         client = OpenAI(base_url=f"{ready['url'].rstrip('/')}/v1", api_key="none", max_retries=0)
         said: list[dict[str, str]] = []
