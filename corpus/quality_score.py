@@ -8,7 +8,7 @@ for 2,000 characters.
 
 import functools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from corpus.dedup_parts import Row, Unit, read_parts, to_frame
 from corpus.perplexity import KIND as PERPLEXITY
 from corpus.perplexity import NgramModel
 from corpus.perplexity import load as load_ngrams
@@ -28,7 +29,7 @@ from corpus.quality_model import kind_of, model_path
 from corpus.quality_report import perplexity_edges, write_score_report
 from corpus.store import write_parquet
 from runkit.console import emit_json, progress, say
-from runkit.documents import Document, Fault, plan_documents, read_documents
+from runkit.documents import Fault, plan_documents
 from runkit.errors import UsageError, check_failures
 from runkit.fields import fault_lines
 from runkit.files import sha256_file, write_bytes, write_json
@@ -39,9 +40,7 @@ from runkit.rundir import Mark, RunDir, note_usage, usage
 from runkit.workers import in_processes
 
 COMMAND: Final = "corpus quality score"
-PART_CHARACTERS: Final = 16_000_000
 QUALITY_BINS: Final = 40
-COLUMNS: Final = ("id", "origin", "text", "url", "source", "language", "date", "meta")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,8 +149,8 @@ def _score_shard(shard: Shard, run: RunDir, models: Models, text_field: str, lim
     outputs: dict[str, str] = {}
     faults: list[Fault] = []
     totals: list[pl.DataFrame] = []
-    for number, documents in enumerate(_parts(shard, text_field, faults, limit)):
-        frame = _scored(documents, models)
+    for number, rows in enumerate(read_parts(Unit(shard, False), text_field, faults, limit)):
+        frame = _scored(rows, models)
         outputs |= write_parquet(run, f"documents/{shard.index:05d}-{number:03d}.parquet", frame)
         size = pl.col("text").str.len_chars().alias("size")
         totals.append(frame.select("s_quality", "s_perplexity", "bucket", size))
@@ -163,26 +162,9 @@ def _score_shard(shard: Shard, run: RunDir, models: Models, text_field: str, lim
     return run.mark(f"done-{shard.index:05d}", outputs, data)
 
 
-def _parts(shard: Shard, text_field: str, faults: list[Fault], limit: int | None) -> Iterator[list[Document]]:
-    part: list[Document] = []
-    size = count = 0
-    for item in read_documents(shard, text_field):
-        if isinstance(item, Fault):
-            faults.append(item)
-            continue
-        part.append(item)
-        size += len(item.text)
-        count += 1
-        if size >= PART_CHARACTERS or count == limit:
-            yield part
-            part, size = [], 0
-        if count == limit:
-            return
-    if part:
-        yield part
-
-
-def _scored(documents: Sequence[Document], models: Models) -> pl.DataFrame:
+def _scored(read: Sequence[Row], models: Models) -> pl.DataFrame:
+    """Documents with the signals that they brought, and these models' own."""
+    documents = [document for document, _ in read]
     quality, ngrams = opened(models)
     languages = [document.language or detect_language(document.text)[0] for document in documents]
     texts = [document.text for document in documents]
@@ -198,13 +180,9 @@ def _scored(documents: Sequence[Document], models: Models) -> pl.DataFrame:
             if value == value:  # a text without characters has none
                 found["s_perplexity"][row] = value
                 buckets[row] = ngrams.bucket(value) if ngrams.terciles is not None else None
-    columns: dict[str, Any] = {name: [getattr(document, name) for document in documents] for name in COLUMNS}
-    schema: dict[str, Any] = {
-        **dict.fromkeys(COLUMNS, pl.String),
-        **dict.fromkeys(found, pl.Float32),
-        "bucket": pl.String,
-    }
-    return pl.DataFrame({**columns, "language": languages, "bucket": buckets, **found}, schema=schema)
+    scored = [pl.Series(name, values, dtype=pl.Float32) for name, values in found.items()]
+    labels = [pl.Series("language", languages, dtype=pl.String), pl.Series("bucket", buckets, dtype=pl.String)]
+    return to_frame(read).drop("reasons").with_columns(*scored, *labels)
 
 
 def _figures(totals: Sequence[pl.DataFrame]) -> dict[str, Any]:

@@ -134,6 +134,15 @@ def test_a_set_is_scored(folder: Path, tmp_path: Path, capsys: pytest.CaptureFix
     means = dict(by_source.iter_rows())
     assert means["good"] > 0.9 and means["bad"] < 0.1
     assert set(frame.filter(pl.col("source") == "good")["bucket"].drop_nulls()) == {"head"}
+    # Signals that a document brings stay, but for those of the models.
+    signals = {"s_chars": 77.0, "s_quality": 0.5, "s_perplexity": 9.0}
+    pl.DataFrame([{"id": "x", "text": "春天走过老人的院子。", "language": "zh", **signals}]).write_parquet(
+        tmp_path / "x.parquet"
+    )
+    words = ["quality", "score", str(tmp_path / "x.parquet"), "--model", str(folder / "fit"), "--workers", "1", "-q"]
+    assert run_app(app, [*words, "--out", str(tmp_path / "scored")]) == 0
+    (row,) = pl.read_parquet(tmp_path / "scored" / "documents" / "*.parquet").iter_rows(named=True)
+    assert row["s_chars"] == 77 and row["s_quality"] not in (None, 0.5) and row["s_perplexity"] is None
     # What comes out is a set of documents again.
     assert run_app(app, ["stats", str(outs[0]), "--out", str(tmp_path / "stats"), "-q"]) == 0
     assert json.loads((tmp_path / "stats" / "summary.json").read_text())["documents"] == 486
