@@ -46,15 +46,6 @@ def mix(value):
 
 
 @njit(cache=True)
-def _mix(value):
-    value ^= value >> np.uint64(33)
-    value *= np.uint64(0xFF51AFD7ED558CCD)
-    value ^= value >> np.uint64(33)
-    value *= np.uint64(0xC4CEB9FE1A85EC53)
-    return value ^ (value >> np.uint64(33))
-
-
-@njit(cache=True)
 def _fill(signature, filled):
     """Bins without a shingle take the minimum of another one, which depends on the bin alone."""
     rows = np.uint64(len(signature))
@@ -63,7 +54,7 @@ def _fill(signature, filled):
         attempt = np.uint64(bin_ + 1) * _GOLDEN
         while filled[bin_] == _EMPTY:
             attempt += np.uint64(1)
-            filled[bin_] = signature[_mix(attempt) % rows]
+            filled[bin_] = signature[mix(attempt) % rows]
 
 
 @njit(cache=True)
@@ -91,7 +82,7 @@ def _fingerprint(codes, offsets, classes, fold):
         for i in range(length):
             low = (low ^ np.uint64(stream[i])) * _PRIME
             high = (high + np.uint64(stream[i]) + np.uint64(1)) * np.uint64(0xD6E8FEB86659FD93)
-        exact[d, 0], exact[d, 1] = _mix(low), _mix(high)
+        exact[d, 0], exact[d, 1] = mix(low), mix(high)
         signature[:] = _EMPTY
         value = np.uint64(0)
         for i in range(length):
@@ -99,7 +90,7 @@ def _fingerprint(codes, offsets, classes, fold):
             if i >= WIDTH:
                 value -= _OLDEST * np.uint64(stream[i - WIDTH])
             if i >= WIDTH - 1 or i == length - 1:  # a text of fewer characters is one shingle
-                shingle = _mix(value) >> np.uint64(32)
+                shingle = mix(value) >> np.uint64(32)
                 shingles[size] = np.uint32(shingle)
                 size += 1
                 bin_ = (shingle * rows) >> np.uint64(32)
@@ -111,7 +102,7 @@ def _fingerprint(codes, offsets, classes, fold):
         for band in range(BANDS):
             value = np.uint64(band + 1)
             for row in range(ROWS):
-                value = _mix(value ^ filled[band * ROWS + row]) * _GOLDEN
+                value = mix(value ^ filled[band * ROWS + row]) * _GOLDEN
             bands[d, band] = value
     return exact, bands, shingles[:size], ends
 
