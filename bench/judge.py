@@ -82,8 +82,10 @@ def win_rate_world(win: float, tie: float, n: int) -> Draw:
 
 
 def wald(result: np.ndarray) -> tuple[float, float]:
+    """As others have it: of no width where all results are the same."""
     test = stats.t_test(result)
-    return (0.5 + test.low / 2, 0.5 + test.high / 2)
+    low, high = (test.mean, test.mean) if test.low is None or test.high is None else (test.low, test.high)
+    return (0.5 + low / 2, 0.5 + high / 2)
 
 
 def orders_world(n: int) -> Draw:
