@@ -121,7 +121,13 @@ def _bradley_terry(figures: Figures) -> dict[str, float]:
 
 
 def _coverage(figures: Figures) -> dict[str, float]:
-    return {f"ours, {row['world']}: {row['interval']}"[:60]: row["coverage_percent"] for row in figures["coverage"]}
+    rows = [row for row in figures["coverage"] if "n=20" not in row["world"]]
+    return {
+        f"{'' if row['interval'].startswith('(') else 'ours, '}{row['world']}, {row['interval']}": row[
+            "coverage_percent"
+        ]
+        for row in rows
+    }
 
 
 def _decode(figures: Figures) -> dict[str, float]:
