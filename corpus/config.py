@@ -53,7 +53,7 @@ class ExtractConfig(Config):
     @model_validator(mode="after")
     def _markdown_is_of_best(self) -> Self:
         if self.markdown and self.mode != "best":
-            raise ValueError("extract.markdown needs extract.mode=best")
+            raise self.conflict("markdown", "mode", "only mode best writes Markdown")
         return self
 
 

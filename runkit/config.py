@@ -328,7 +328,8 @@ def _sentence(
 
 def _expected(fault: Any) -> str:
     own = fault["ctx"]["error"] if fault["type"] == "value_error" else fault["msg"]
-    return str(own).removeprefix("Input should be ").rstrip(".")
+    text = re.sub("^(?:Input|List|Dictionary|String) should (?:be|have|match) ", "", str(own).rstrip("."))
+    return text.replace(" after validation", "")
 
 
 def _key_of(loc: tuple[int | str, ...], data: Any, kind: str) -> str:

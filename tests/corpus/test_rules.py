@@ -45,7 +45,8 @@ def test_overrides_reach_rules_by_signal() -> None:
         ("languages=[zh,cn]", ["languages.1", "'cn'", "`zh`"]),
         ("languages=[zh-CN]", ["'zh-CN'", "`zh`"]),
         ("languages=[xx]", ["'xx'", "such as zh"]),
-        ("languages=[]", ["languages"]),
+        ("languages=[]", ["`languages` = []: expected at least 1 item, not 0."]),
+        ("slurm.time=soon", ["`slurm.time` = 'soon': expected pattern "]),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_that_names_it(override: str, words: list[str]) -> None:
@@ -66,3 +67,8 @@ def test_every_shipped_config_loads_and_each_threshold_has_a_source(path: Path) 
 
 def test_without_a_config_both_languages_have_their_rules() -> None:
     assert {rule.language for rule in load(None, []).rules} == {"zh", "en"}
+
+
+def test_markdown_is_of_mode_best() -> None:
+    with pytest.raises(UsageError, match="`markdown` = True and `mode` = 'fast'"):
+        load(None, ["extract.mode=fast", "extract.markdown=true"])
