@@ -2,19 +2,16 @@
 # The whole way on two cores without a network: a raw dump becomes a small model that answers, and is judged.
 # Stopped or killed, start it again: what is done is looked at in seconds, the rest goes on where it was.
 #
-#   runs/cpu.sh                                             # rules write instructions and verdicts
-#   OPENAI_BASE_URL=… OPENAI_API_KEY=… MODEL=deepseek-chat OUT=runs/out/paid runs/cpu.sh    # a model does
+#   runs/cpu.sh                        # rules write the instructions, overlap with reference answers judges
+#   OPENAI_BASE_URL=… OPENAI_API_KEY=… MODEL=deepseek-chat OUT=runs/out/paid runs/cpu.sh    # a model does both
 set -euo pipefail
 source "$(dirname "$0")/steps.sh"
 cd "$root"
 
 OUT=${OUT:-runs/out/demo}
 BUDGET=${BUDGET:-0.5} # USD at most for the instructions, and as much again for the verdicts
-teacher=template judge=overlap paid=
-if [ -n "${OPENAI_BASE_URL:-}" ]; then
-  teacher=${MODEL:?is needed where OPENAI_BASE_URL is set: a model there}
-  judge=${JUDGE:-$MODEL} paid="--budget $BUDGET"
-fi
+[ -z "${OPENAI_BASE_URL:-}" ] || : "${MODEL:?must name a model where OPENAI_BASE_URL is set}"
+teacher=${MODEL:-template} judge=${JUDGE:-${MODEL:-overlap}}
 # Number type and threads are given, or they would be chosen by what is faster just then, and the result with them. Two
 # threads wait for each other at every turn where the machine has other work; one never does.
 fixed="-s threads=1 -s dtype=fp32 -s compile=off -s optim.kind=muon -s optim.lr=2e-3 -s optim.warmup=10"
@@ -27,13 +24,13 @@ step pretrain "$BIN/train" pretrain "$OUT/tokens" $fixed -s model.vocab=4600 -s 
   -s steps=150 -s eval_every=75 -s checkpoint_every=50 --out "$OUT/base"
 step eval kept "$OUT/base-ppl.json" "$BIN/train" eval ppl "$OUT/base" "$OUT/clean" --held-out 0.1 --json
 step instructions "$BIN/selfinstruct" generate --seeds examples/seeds.jsonl --model "$teacher" \
-  --from-docs "$OUT/clean" --n 300 $paid --out "$OUT/instructions"
+  --from-docs "$OUT/clean" --n 300 --budget "$BUDGET" --out "$OUT/instructions"
 step sft "$BIN/train" sft --from "$OUT/base" --data examples/seeds.jsonl --data "$OUT/instructions" $fixed \
   -s data.seq_len=512 -s data.held_out=0.1 -s data.weights='{seeds: 1, instructions: 1}' -s batch_rows=2 \
   -s steps=300 -s eval_every=100 -s checkpoint_every=50 -s prompt_tokens=40 --out "$OUT/chat"
 step ask "$BIN/python" examples/ask.py "$OUT/chat" "春天适合种什么菜？" "给一家面馆起三个名字。"
 allowed=6 step judge "$BIN/judge" compare base="$OUT/base" chat="$OUT/chat" --limit 12 \
-  --questions examples/questions.jsonl --judge "$judge" $paid -s answer.max_tokens=40 --out "$OUT/judged"
+  --questions examples/questions.jsonl --judge "$judge" --budget "$BUDGET" -s answer.max_tokens=40 --out "$OUT/judged"
 step index "$BIN/corpus" index "$OUT" --out "$OUT/index.html"
 table
 echo "All reports: $OUT/index.html. To talk to the model: ${BIN#"$root/"}/train chat $OUT/chat"
