@@ -15,6 +15,8 @@ from pydantic import Field, model_validator
 from corpus.signals import ALL_SIGNALS, MODEL_SIGNALS
 from runkit.config import Config
 
+_SHARES = ("_share", "gram", "quality", "language_score")  # how the names of signals end that go from 0 to 1
+
 
 class Rule(Config):
     """Bounds for one signal, both inclusive."""
@@ -40,6 +42,9 @@ class Rule(Config):
             raise ValueError(f"rule `{self.signal}` has neither `min` nor `max`")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise self.conflict("min", "max", "the smallest value kept is above the largest")
+        for name, bound in (("min", self.min), ("max", self.max)):
+            if bound is not None and self.signal.endswith(_SHARES) and not 0 <= bound <= 1:
+                raise ValueError(f"`{name}` = {bound:g}: `{self.signal}` goes from 0 to 1, and 20 % are 0.2")
         return self
 
 

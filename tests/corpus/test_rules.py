@@ -42,6 +42,8 @@ def test_overrides_reach_rules_by_signal() -> None:
         ("extract.mode=fastest", ["fast", "best"]),
         ("dedup.jaccard=2", ["jaccard"]),
         ("rules.top_2gram.max=abc", ["max"]),
+        ("rules.top_2gram.max=20", ["`max` = 20", "20 % are 0.2"]),
+        ("rules.han_share.min=-0.1", ["`min` = -0.1", "from 0 to 1"]),
         ("languages=[zh,cn]", ["languages.1", "'cn'", "`zh`"]),
         ("languages=[zh-CN]", ["'zh-CN'", "`zh`"]),
         ("languages=[xx]", ["'xx'", "such as zh"]),

@@ -83,7 +83,7 @@ def test_the_page_counts_as_the_command_does(browser: Any, tmp_path: Path, capsy
         shown.wait_for_timeout(50)
         own = signals["top_2gram"]["edges"]
         words = ["-s", f"rules.chars.min={signals['chars']['edges'][chars] if chars >= 0 else 0}"]
-        words += ["-s", f"rules.top_2gram.max={own[top] if top < len(own) else 9}"]
+        words += ["-s", f"rules.top_2gram.max={own[top] if top < len(own) else 1}"]
         capsys.readouterr()
         assert run_app(app, ["tune", str(run), "--json", "--samples", "0", *words]) == 0
         answer = json.loads(capsys.readouterr().out)
