@@ -26,9 +26,9 @@ step eval kept "$OUT/base-ppl.json" "$BIN/train" eval ppl "$OUT/base" "$OUT/clea
 step instructions "$BIN/selfinstruct" generate --seeds examples/seeds.jsonl --model "$teacher" \
   --from-docs "$OUT/clean" --n 300 --budget "$BUDGET" --out "$OUT/instructions"
 step sft "$BIN/train" sft --from "$OUT/base" --data examples/seeds.jsonl --data "$OUT/instructions" $fixed \
-  -s data.seq_len=512 -s data.held_out=0.1 -s data.weights='{seeds: 1, instructions: 1}' -s batch_rows=2 \
+  -s data.seq_len=512 -s data.held_out=0.1 -s data.weights='{seeds: 1, instructions: 3}' -s batch_rows=2 \
   -s steps=300 -s eval_every=100 -s checkpoint_every=50 -s prompt_tokens=40 --out "$OUT/chat"
-step ask "$BIN/python" examples/ask.py "$OUT/chat" "春天适合种什么菜？" "给一家面馆起三个名字。"
+step ask "$BIN/python" examples/ask.py "$OUT/chat" "按句末的标点，“今天的天气真好！”是陈述句、疑问句还是感叹句？"
 allowed=6 step judge "$BIN/judge" compare base="$OUT/base" chat="$OUT/chat" --limit 12 \
   --questions examples/questions.jsonl --judge "$judge" --budget "$BUDGET" -s answer.max_tokens=40 --out "$OUT/judged"
 step index "$BIN/corpus" index "$OUT" --out "$OUT/index.html"
