@@ -121,7 +121,7 @@ def _bradley_terry(figures: Figures) -> dict[str, float]:
 
 
 def _coverage(figures: Figures) -> dict[str, float]:
-    rows = [row for row in figures["coverage"] if "n=20" not in row["world"]]
+    rows = [row for row in figures["coverage"] if "80" in row["world"]]
     return {
         f"{'' if row['interval'].startswith('(') else 'ours, '}{row['world']}, {row['interval']}": row[
             "coverage_percent"

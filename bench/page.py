@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from claims import CLAIMS, Claim
-from plot import bars
+from plot import bars, told
 
 ROOT = Path(__file__).parent.parent
 KEPT = ROOT / "runs" / "out" / "bench"
@@ -106,7 +106,7 @@ def written(claim: Claim, found: dict) -> list[str]:
     picture.write_text(bars(values, claim.unit, claim.logarithmic), "utf-8")
     better = "less is better" if claim.less else "more is better"
     lines = [f"### {claim.title}", "", f"![{claim.title}](bench/{claim.key}.svg)", ""]
-    lines += [f"| | {claim.unit} |", "|---|---:|", *(f"| {name} | {value:,.4g} |" for name, value in values.items())]
+    lines += [f"| | {claim.unit} |", "|---|---:|", *(f"| {name} | {told(value)} |" for name, value in values.items())]
     source = f"{found['date']}, `{found['command']}`, {found['machine']}, load before {found['load_before']}"
     return [*lines, "", f"{better[0].upper()}{better[1:]}. {source}.", ""]
 
