@@ -21,13 +21,13 @@ step tokenizer "$BIN/train" tokenizer fit "$OUT/clean" --vocab 4600 -s held_out=
 step tokens "$BIN/train" tokens "$OUT/clean" --tokenizer "$OUT/tokenizer" --out "$OUT/tokens"
 step pretrain "$BIN/train" pretrain "$OUT/tokens" $fixed -s model.vocab=4600 -s model.dim=256 -s model.layers=4 \
   -s model.heads=4 -s model.kv_heads=2 -s model.seq_len=512 -s data.seq_len=256 -s data.held_out=0.1 -s batch_rows=4 \
-  -s steps=150 -s eval_every=75 -s checkpoint_every=50 --out "$OUT/base"
+  -s steps=120 -s eval_every=60 -s checkpoint_every=50 --out "$OUT/base"
 step eval kept "$OUT/base-ppl.json" "$BIN/train" eval ppl "$OUT/base" "$OUT/clean" --held-out 0.1 --json
 step instructions "$BIN/selfinstruct" generate --seeds examples/seeds.jsonl --model "$teacher" \
   --from-docs "$OUT/clean" --n 300 --budget "$BUDGET" --out "$OUT/instructions"
 step sft "$BIN/train" sft --from "$OUT/base" --data examples/seeds.jsonl --data "$OUT/instructions" $fixed \
   -s data.seq_len=512 -s data.held_out=0.1 -s data.weights='{seeds: 1, instructions: 3}' -s batch_rows=2 \
-  -s steps=300 -s eval_every=100 -s checkpoint_every=50 -s prompt_tokens=40 --out "$OUT/chat"
+  -s steps=240 -s eval_every=120 -s checkpoint_every=50 -s prompt_tokens=40 --out "$OUT/chat"
 step ask "$BIN/python" examples/ask.py "$OUT/chat" "按句末的标点，“今天的天气真好！”是陈述句、疑问句还是感叹句？"
 allowed=6 step judge "$BIN/judge" compare base="$OUT/base" chat="$OUT/chat" --limit 12 \
   --questions examples/questions.jsonl --judge "$judge" --budget "$BUDGET" -s answer.max_tokens=40 --out "$OUT/judged"
