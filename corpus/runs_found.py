@@ -21,7 +21,6 @@ from runkit.rundir import checked
 from runkit.source import shown
 
 MANIFEST: Final = "manifest.json"
-CHECKPOINTS: Final = "checkpoints"
 WEIGHTS: Final = "model.safetensors"
 # What a run keeps in folders of its own; no run lies in them.
 _FILLED: Final = frozenset(

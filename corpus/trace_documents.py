@@ -6,7 +6,7 @@ by its id alone only where that file is not there any more. Copies (`copies.parq
 wants to know of them. Price: ids, origins and addresses are read, never texts: 0.5 s for a million documents.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -37,7 +37,6 @@ SCHEMA: Final[dict[str, Any]] = {
 }
 ITSELF, COPY, EXACT, BY_ID = "itself", "copy", "exact", "id"
 _PLACE: Final = r"#\d+(?:\+\d+)?$"
-_MOST_IDS: Final = 10_000_000
 Vias = dict[str, str]  # id -> via
 
 
@@ -279,11 +278,6 @@ def _check(run: Run, frame: pl.DataFrame, held: Held, every_byte: bool) -> None:
             wrong = None if sha256_file(run.path / name) == stated.sha256 else "changed"
         if wrong is not None:
             held.note(wrong, run, f"{run.name}/{name}")
-
-
-def origin_inputs(links: Links, run: Run) -> Mapping[str, Link]:
-    """The inputs that the column `origin` of a run names."""
-    return {link.input.name: link for link in links.of(run) if link.role in {"documents", "dump"}}
 
 
 def scan_ids(run: Run, name: str, ids: Collection[str], held: Held) -> pl.DataFrame:

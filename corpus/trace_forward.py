@@ -25,8 +25,6 @@ from corpus.trace_texts import beginnings
 from corpus.trace_tree import Node
 from runkit.source import shown
 
-Calls = set[str]
-
 
 @dataclass(slots=True)
 class Reached:

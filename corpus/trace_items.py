@@ -41,10 +41,6 @@ _FEW: Final = 64  # ids that are looked for as bytes before a line is parsed
 Match = Callable[[Mapping[str, Any]], tuple[str, str] | None]  # (via, how) of a record that is meant
 
 
-def no_items() -> pl.DataFrame:
-    return pl.DataFrame(schema=SCHEMA)
-
-
 def key_of(record: Mapping[str, Any]) -> str:
     """The same for the same item, whatever run it lies in."""
     parts = "\0".join(str(record.get(name) or "") for name in ("id", "instruction", "input", "output"))
