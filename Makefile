@@ -13,7 +13,7 @@ setup: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# The whole way in small: about four minutes on two cores. Stopped, the same command goes on.
+# The whole way in small: 6 minutes on two busy cores, 4 of CPU time. Stopped, the same command goes on.
 demo: setup
 	runs/cpu.sh
 
