@@ -220,7 +220,8 @@ def read_body(body: bytes) -> tuple[Answer | Trouble, Usage | None]:
             return Trouble("refusal", "refusal", refused, "fail", billed=True), usage
         # Asking again with the same limit would be cut at the same place.
         then: Literal["fail", "retry"] = "fail" if reason == "length" else "retry"
-        said = "nothing but reasoning fitted into max_tokens" if reason == "length" else "the answer is empty"
+        cut = "is empty at max_tokens; what came before may have been reasoning"
+        said = f"the answer {cut if reason == 'length' else 'is empty'}"
         return Trouble("empty", "empty", said, then, billed=True), usage
     return Answer(text, reason, usage), usage
 
