@@ -7,6 +7,7 @@ import typer
 
 from corpus.cli_app import app
 from runkit import options
+from runkit.shipped import or_shipped
 
 
 @app.command(
@@ -33,4 +34,4 @@ def mix(
     """
     from corpus.mix import MixCall, show_mix
 
-    show_mix(MixCall(plan=plan, overrides=set_ or [], page=page, as_json=as_json, lang=lang))
+    show_mix(MixCall(plan=or_shipped(plan), overrides=set_ or [], page=page, as_json=as_json, lang=lang))

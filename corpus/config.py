@@ -10,6 +10,7 @@ from corpus.distributed_config import RayConfig, SlurmConfig
 from corpus.rules import Rule
 from runkit.config import Config, read_yaml
 from runkit.language import CODES
+from runkit.shipped import config_folder
 
 _ZH: Final = frozenset({"cn", "chi", "zho", "cmn", "yue", "wuu", "zh-cn", "zh-tw", "zh-hans", "zh-hant", "chinese"})
 
@@ -136,12 +137,6 @@ class CleanConfig(Config):
     """Bounds on signals, per language."""
     seed: int = 0
     """Seed of `--sample`."""
-
-
-def config_folder() -> Path:
-    """Where the shipped yaml files lie: inside the installed package, or beside it in a checkout."""
-    installed = Path(__file__).parent / "configs"
-    return installed if installed.is_dir() else Path(__file__).parent.parent / "configs"
 
 
 @cache

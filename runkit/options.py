@@ -11,6 +11,7 @@ import typer
 
 from runkit.console import note_verbosity
 from runkit.errors import UsageError
+from runkit.shipped import or_shipped
 
 LANGUAGES = ("en", "zh")  # of reports and pages
 
@@ -30,6 +31,10 @@ def _at_a_time(value: str) -> str:
 def calls_at_a_time(value: str) -> int | None:
     """What `--concurrency` says; None: to be found out."""
     return None if value == "auto" else int(value)
+
+
+def _shipped(path: Path | None) -> Path | None:
+    return None if path is None else or_shipped(path)
 
 
 def _known_lang(value: str) -> str:
@@ -58,7 +63,8 @@ def examples(*lines: str) -> str:
 
 Out = Annotated[Path, typer.Option("--out", metavar="RUN", help="Run directory: new, empty, or one to resume.")]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="YAML file with settings; `settings` lists them.")
+    Path | None,
+    typer.Option("--config", callback=_shipped, metavar="FILE", help="YAML file with settings; `settings` lists them."),
 ]
 Set = Annotated[
     list[str] | None,

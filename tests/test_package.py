@@ -33,7 +33,7 @@ def shipped() -> set[str]:
     """Every file of the packages that git knows, and the configs where the wheel has them."""
     listed = done("git", "ls-files", "-zco", "--exclude-standard", *PACKAGES, "configs", cwd=ROOT).split("\0")
     names = [name for name in listed if name and (ROOT / name).is_file()]
-    return {f"corpus/{name}" if name.startswith("configs/") else name for name in names}
+    return {f"runkit/{name}" if name.startswith("configs/") else name for name in names}
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from corpus.config import CleanConfig, config_folder, load
+from corpus.config import CleanConfig, load
 from corpus.rules import Rule, Rules
 from corpus.signals import ALL_SIGNALS
 from runkit.errors import UsageError
+from runkit.shipped import config_folder
 
 
 def signals(**values: float) -> dict[str, float]:
