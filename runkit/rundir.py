@@ -8,6 +8,7 @@ only while its outputs have those bytes. Price: resuming reads all finished outp
 import fcntl
 import hashlib
 import os
+import re
 import resource
 import socket
 import sys
@@ -26,6 +27,7 @@ from runkit.files import is_temp, remove_stray_temps, safe_join, sha256_file, wr
 
 FORMAT = 1  # of manifest.json and of the marks
 _LOCK, _MANIFEST, _RESOLVED = ".lock", "manifest.json", "resolved.yaml"
+_ENDING_S = 3.0  # how long workers of a process that is gone may take to end
 _MISSING = "nothing"
 
 
@@ -253,10 +255,7 @@ def _locked(path: Path) -> Iterator[None]:
         raise EnvironmentFault(f"Cannot open {file}: {error.strerror}; use another folder.") from error
     try:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.pread(fd, 200, 0).decode("ascii", "replace").strip() or "another process"
-            raise EnvironmentFault(f"{path} is in use by {holder}; wait for it or stop it.") from error
+            _take(fd, path)
         except OSError as error:
             raise EnvironmentFault(f"Cannot lock {file}: {error.strerror}; use a local disk.") from error
         yield
@@ -266,13 +265,44 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(fd)
 
 
+def _take(fd: int, path: Path) -> None:
+    """EnvironmentFault: somebody holds it. Workers of a process that is gone are waited for, they are ending too."""
+    until = time.monotonic() + _ENDING_S
+    while True:
+        try:
+            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(fd, 200, 0).decode("ascii", "replace").strip()
+            if not _is_gone(holder) or time.monotonic() > until:
+                said = holder or "another process"
+                raise EnvironmentFault(f"{path} is in use by {said}; wait for it or stop it.") from error
+        time.sleep(0.01)
+
+
+def _is_gone(holder: str) -> bool:
+    """The process that signed the lock on this machine is there no more."""
+    signed = re.fullmatch(r"process (\d{1,9}) on (.+)", holder)
+    if signed is None or signed[2] != _host():
+        return False
+    try:
+        os.kill(int(signed[1]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False
+
+
+def _host() -> str:
+    return socket.gethostname().encode("ascii", "replace").decode()
+
+
 def _sign_lock(path: Path) -> None:
     """Say who holds the lock; only for the other starts to read, so a full disk does not matter here."""
-    host = socket.gethostname().encode("ascii", "replace").decode()
     with suppress(OSError):
         fd = os.open(path / _LOCK, os.O_WRONLY | os.O_NOFOLLOW | os.O_TRUNC | os.O_CLOEXEC)
         try:
-            os.write(fd, f"process {os.getpid()} on {host}\n".encode())
+            os.write(fd, f"process {os.getpid()} on {_host()}\n".encode())
         finally:
             os.close(fd)
 

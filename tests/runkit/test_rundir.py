@@ -1,8 +1,10 @@
 """One holder, one config, the same bytes: with real processes, real kills and real damage."""
 
+import fcntl
 import json
 import os
 import resource
+import select
 import signal
 import subprocess
 import sys
@@ -252,6 +254,23 @@ def test_a_late_start_is_told_the_holders_number(tmp_path: Path) -> None:
         assert process.stdin is not None and process.stdout is not None
         process.stdin.close()
         process.stdout.close()
+
+
+def test_workers_that_end_a_moment_after_their_parent_are_waited_for(tmp_path: Path) -> None:
+    """They share its lock; after Ctrl-C the same command may come before the last of them is gone."""
+    read, write = os.pipe()  # nobody writes: a worker that lives for 0.3 s
+    if (parent := os.fork()) == 0:
+        with RunDir.open(tmp_path / "run", "c", {}, []):
+            if os.fork() == 0:
+                select.select([read], [], [], 0.3)
+            os._exit(0)
+    os.waitpid(parent, 0)
+    with pytest.raises(BlockingIOError), (tmp_path / "run" / ".lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with RunDir.open(tmp_path / "run", "c", {}, []):
+        pass
+    os.close(read)
+    os.close(write)
 
 
 def test_a_dead_holders_lock_is_taken_over(tmp_path: Path) -> None:
