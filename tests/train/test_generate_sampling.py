@@ -20,7 +20,7 @@ def scores_of(seed: int, size: int = 60, scale: float = 3.0) -> Tensor:
     return torch.randn(size, generator=torch.Generator().manual_seed(seed)) * scale
 
 
-@given(seeds, st.integers(0, 70), st.floats(0.01, 1.0))
+@given(seeds, st.integers(0, 70), st.floats(0.01, 0.999) | st.just(1.0))  # nearer to 1 the last bits of sums decide
 @settings(deadline=None)
 def test_top_k_and_top_p_keep_what_transformers_keeps(seed: int, top_k: int, top_p: float) -> None:
     scores = scores_of(seed)[None]
