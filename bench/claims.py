@@ -40,6 +40,11 @@ def _chain(figures: Figures) -> dict[str, float]:
     return _rows(figures["rows"], "ms_per_document", "chain, ours", "chain, datatrove")
 
 
+def _workers(figures: Figures) -> dict[str, float]:
+    low, middle, high = figures["quartiles"]
+    return {"ours, lower quartile": low, "ours, median of the rounds": middle, "ours, upper quartile": high}
+
+
 def _extract(language: str, field: str) -> Callable[[Figures], dict[str, float]]:
     return lambda figures: {name: groups[language][field] for name, groups in figures.items() if language in groups}
 
@@ -147,6 +152,7 @@ CORPUS, TRAIN, INSTRUCT, JUDGE = "Corpora", "Tokenizers, training, serving", "In
 CLAIMS = (
     Claim(CORPUS, "clean", "WARC to clean documents, one worker", "documents a CPU second", "clean", _clean),
     Claim(CORPUS, "chain", "The Chinese chain after extraction", "ms a document", "clean", _chain, less=True),
+    Claim(CORPUS, "workers", "Two workers beside one", "times as fast", "workers", _workers),
     Claim(CORPUS, "extract-zh", "Main text of Chinese pages", "F1 of 4-grams", "extract", _extract("zh", "f1")),
     Claim(CORPUS, "extract-en", "Main text of English pages", "F1 of 4-grams", "extract", _extract("en", "f1")),
     Claim(

@@ -29,7 +29,7 @@ FOLDS = Path("runs") / "out" / "bench" / "folds"  # weights of the extractor tha
 FIRST = {"extract": ["fit_extract.py", "--folds", str(FOLDS), "--out", str(FOLDS / "all.npz")]}
 BENCHES = {
     "clean": ["clean.py", "--json"],
-    "workers": ["workers.py", "--json"],
+    "workers": ["workers.py", "--rounds", "3", "--times", "12", "--json"],
     "extract": ["extract.py", "--folds", str(FOLDS), "--json"],
     "rules": ["rules.py", "--json"],
     "dedup-quality": ["dedup.py", "quality"],
