@@ -63,13 +63,15 @@ def test_a_small_disk(court: Court, whole: Path, small_disk: Resize, size: str) 
 
 
 def test_racing_starts(court: Court, whole: Path) -> None:
-    """The winner is halted while it holds the lock, so that it cannot be done before the last one tries."""
+    """The winner is halted while it waits for first replies, so that it cannot be done before the last one tries."""
     run = court.folder / "raced"
+    court.server.latency_s = 0.5
     commands = [court.start(run, N) for _ in range(STARTS)]
     lock = run / ".lock"
     until(lambda: lock.is_file() and re.match(r"process \d+ on", lock.read_text()), "somebody holds the lock")
     holder = int(lock.read_text().split()[1])
     os.killpg(holder, signal.SIGSTOP)
+    court.server.latency_s = 0.0
     for command in commands:
         if command.pid != holder:
             ended = command.result()
