@@ -31,6 +31,10 @@ def _rows(figures: Figures, field: str, *names: str) -> dict[str, float]:
     return {name: figures[name][field] for name in names if figures.get(name)}
 
 
+def _column(group: str, field: str) -> Callable[[Figures], dict[str, float]]:
+    return lambda figures: {name: row[field] for name, row in figures[group].items()}
+
+
 def _clean(figures: Figures) -> dict[str, float]:
     names = ("ours, fast", "datatrove, fast", "datatrove, trafilatura")
     return _rows(figures["rows"], "documents_per_cpu_second", *names)
@@ -74,18 +78,6 @@ def _substrings(figures: Figures) -> dict[str, float]:
 
 def _tune(figures: Figures) -> dict[str, float]:
     return {f"ours, {name}": row["seconds"] for name, row in figures["rows"].items()}
-
-
-def _classify(field: str) -> Callable[[Figures], dict[str, float]]:
-    return lambda figures: {name: row[field] for name, row in figures["models"].items()}
-
-
-def _fit(field: str) -> Callable[[Figures], dict[str, float]]:
-    return lambda figures: {name: row[field] for name, row in figures["fit"].items()}
-
-
-def _encode(figures: Figures) -> dict[str, float]:
-    return {name: row["mb_per_cpu_second"] for name, row in figures["encode"].items()}
 
 
 def _train(figures: Figures) -> dict[str, float]:
@@ -174,11 +166,33 @@ CLAIMS = (
     ),
     Claim(CORPUS, "substrings", "Exact substrings of 1 GB", "minutes and GB", "substrings", _substrings, less=True),
     Claim(CORPUS, "tune", "Other thresholds for a million documents", "seconds", "tune", _tune, less=True),
-    Claim(CORPUS, "quality-ms", "Scores of a text of 2,000 characters", "ms", "classify", _classify("ms"), less=True),
-    Claim(CORPUS, "quality-auc", "Good texts told from bad ones", "area under the ROC", "classify", _classify("auc")),
-    Claim(TRAIN, "fit", "Characters a token on held-out text", "characters", "tokens", _fit("characters_per_token")),
-    Claim(TRAIN, "fit-cpu", "Fitting 16,000 pieces", "CPU seconds", "tokens", _fit("cpu_seconds"), less=True),
-    Claim(TRAIN, "encode", "Encoding", "MB a CPU second", "tokens", _encode),
+    Claim(
+        CORPUS,
+        "quality-ms",
+        "Scores of a text of 2,000 characters",
+        "ms",
+        "classify",
+        _column("models", "ms"),
+        less=True,
+    ),
+    Claim(
+        CORPUS,
+        "quality-auc",
+        "Good texts told from bad ones",
+        "area under the ROC",
+        "classify",
+        _column("models", "auc"),
+    ),
+    Claim(
+        TRAIN,
+        "fit",
+        "Characters a token on held-out text",
+        "characters",
+        "tokens",
+        _column("fit", "characters_per_token"),
+    ),
+    Claim(TRAIN, "fit-cpu", "Fitting 16,000 pieces", "CPU seconds", "tokens", _column("fit", "cpu_seconds"), less=True),
+    Claim(TRAIN, "encode", "Encoding", "MB a CPU second", "tokens", _column("encode", "mb_per_cpu_second")),
     Claim(TRAIN, "train", "Training step of a 26 M model on a CPU", "tokens a CPU second", "train", _train),
     Claim(TRAIN, "train-compiled", "The same compiled", "tokens a CPU second", "train-compiled", _train),
     Claim(TRAIN, "sft", "Tuning on dialogues", "positions a second", "sft", _sft),

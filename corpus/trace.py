@@ -32,6 +32,7 @@ from runkit import console
 from runkit.console import emit_json, say
 from runkit.errors import InputError
 from runkit.files import atomic_write, write_text
+from runkit.ledger import LEDGER
 from runkit.report import number
 from runkit.source import shown
 
@@ -186,7 +187,7 @@ def _records(links: Links, back: Backward, held: Held) -> list[Node]:
 
 
 def _call(back: Backward, run: Run, key: str, held: Held) -> list[Node]:
-    node = Node("calls", f"{run.name}/ledger.sqlite", run.name, run.command, calls_by_key(run, [key]))
+    node = Node("calls", f"{run.name}/{LEDGER}", run.name, run.command, calls_by_key(run, [key]))
     items = items_of_call(run, key, held)
     nodes = [node]
     if len(items):

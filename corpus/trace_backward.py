@@ -25,6 +25,7 @@ from corpus.trace_tree import Node
 from runkit.errors import UserError
 from runkit.fields import Fault
 from runkit.instructions import find_items
+from runkit.ledger import LEDGER
 
 _PLACE: Final = r"#\d+(?:\+\d+)?$"
 LEAVES: Final[dict[str, Any]] = {"file": pl.String, "bytes": pl.Int64, "sha256": pl.String, "changed": pl.String}
@@ -157,7 +158,7 @@ class Backward:
         seeds = {id for ids in rows["seed_ids"].to_list() for id in ids}
         calls = calls_by_key(run, call_ids(rows))
         if len(calls):
-            node.children.append(Node("calls", f"{run.name}/ledger.sqlite", run.name, "", calls))
+            node.children.append(Node("calls", f"{run.name}/{LEDGER}", run.name, "", calls))
         missing = call_ids(rows) - set(calls["call_id"].to_list())
         if missing:
             node.note("calls_missing", count=len(missing))
@@ -230,7 +231,7 @@ class Backward:
             child = Node("verdicts", run.name, run.name, "", verdicts)
             calls = calls_by_key(run, set(verdicts["call_id"].drop_nulls().to_list()))
             if len(calls):
-                child.children.append(Node("calls", f"{run.name}/ledger.sqlite", run.name, "", calls))
+                child.children.append(Node("calls", f"{run.name}/{LEDGER}", run.name, "", calls))
             child.children += [self.checkpoint(o.checkpoint) for o in self._models(run, "judge") if o.checkpoint]
             node.children.append(child)
         return node
@@ -239,7 +240,7 @@ class Backward:
         node = Node("answers", name, run.name, "", rows)
         calls = calls_by_key(run, set(rows["call_id"].drop_nulls().to_list()))
         if len(calls):
-            node.children.append(Node("calls", f"{run.name}/ledger.sqlite", run.name, "", calls))
+            node.children.append(Node("calls", f"{run.name}/{LEDGER}", run.name, "", calls))
         for link in self.links.of(run):
             if link.role == "system" and link.label == name:
                 origin = link.likely[0].checkpoint if link.likely else None

@@ -19,10 +19,11 @@ from corpus.runs_roles import DOCUMENTS, INSTRUCTIONS, JUDGES, MIXERS, MODELS, T
 from corpus.trace_documents import BY_ID, Held, Vias
 from corpus.trace_items import KEPT, Match, grounded, items_in_file, items_of, json_lines, keys_of, the_same
 from corpus.trace_judged import answers_of, named_systems, scores_of
-from corpus.trace_ledger import LEDGER, calls_by_key, calls_with
+from corpus.trace_ledger import calls_by_key, calls_with
 from corpus.trace_shards import documents_in, held_out_share, trained_documents, with_fates
 from corpus.trace_texts import beginnings
 from corpus.trace_tree import Node
+from runkit.ledger import LEDGER
 from runkit.source import shown
 
 

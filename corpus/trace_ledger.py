@@ -16,9 +16,8 @@ import orjson
 import polars as pl
 
 from corpus.runs_found import Run
+from runkit.ledger import APPLICATION_ID, LEDGER
 
-LEDGER: Final = "ledger.sqlite"
-APPLICATION_ID: Final = 0x57484C44
 SCHEMA: Final[dict[str, Any]] = {
     "file": pl.String,
     "call_id": pl.String,

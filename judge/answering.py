@@ -14,14 +14,14 @@ from judge.asking import Cost, Desk, Limits, known_calls, read_prompts
 from judge.compare_config import AnswerConfig
 from judge.compare_plan import tell_questions
 from judge.questions import QuestionSet, read_questions
-from judge.records import ANSWERS, LEDGER, Answer
+from judge.records import ANSWERS, Answer
 from judge.run_output import calls_of, give_back, nothing_came, tell_calls, write_calls, write_faults
 from judge.store import write_answers, write_questions
 from judge.systems import System, find_systems
 from runkit.console import Terminated, emit_json, say
 from runkit.errors import UsageError, UserError, check_failures
 from runkit.files import write_json
-from runkit.ledger import Ledger
+from runkit.ledger import LEDGER, Ledger
 from runkit.llm_client import check
 from runkit.planned import keep_apart
 from runkit.rundir import RunDir, note_usage, usage

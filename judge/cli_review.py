@@ -24,15 +24,6 @@ def _share(value: float) -> float:
     return value
 
 
-Port = Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0: any that is free; it is printed.")]
-Host = Annotated[
-    str,
-    typer.Option("--host", metavar="ADDRESS", help="Listen here; others than this machine's need --token-file."),
-]
-TokenFile = Annotated[
-    Path | None,
-    typer.Option("--token-file", metavar="FILE", help="Its first line is the secret that every request must bring."),
-]
 PageLang = Annotated[
     str,
     typer.Option(
@@ -76,9 +67,9 @@ Reviewers = Annotated[
 )
 def review(
     run: Run,
-    port: Port = 8700,
-    host: Host = "127.0.0.1",
-    token_file: TokenFile = None,
+    port: options.Port = 8700,
+    host: options.Host = "127.0.0.1",
+    token_file: options.TokenFile = None,
     lang: PageLang = "",
     items: Items = None,
     repeat: Repeat = 0.1,

@@ -26,7 +26,7 @@ from judge.compare_plan import (
     tell_questions,
 )
 from judge.judging import Matches, ask_judge, identical_verdict, matches
-from judge.records import ANSWERS, LEDGER, VERDICTS, Answer, Question, Verdict
+from judge.records import ANSWERS, VERDICTS, Answer, Question, Verdict
 from judge.reporting import REPORT, write_report
 from judge.run_output import calls_of, give_back, nothing_came, tell_calls, write_calls, write_faults
 from judge.store import SEAL, seal, write_answers, write_questions, write_verdicts
@@ -35,7 +35,7 @@ from judge.tell import tell
 from runkit.console import Terminated, emit_json, say
 from runkit.errors import TooManyFailures, UserError, check_failures
 from runkit.fields import Fault
-from runkit.ledger import Ledger
+from runkit.ledger import LEDGER, Ledger
 from runkit.rundir import RunDir, note_usage, usage
 
 COMMAND: Final = "judge compare"

@@ -17,7 +17,6 @@ QUESTIONS: Final = "questions.jsonl"
 ANSWERS: Final = "answers.jsonl"
 VERDICTS: Final = "verdicts.jsonl"
 QUARANTINE: Final = "quarantine.jsonl"
-LEDGER: Final = "ledger.sqlite"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,12 @@ from typing import Any, Final
 
 import orjson
 
-from judge.records import ANSWERS, LEDGER, QUARANTINE, QUESTIONS, VERDICTS
+from judge.records import ANSWERS, QUARANTINE, QUESTIONS, VERDICTS
 from judge.store import SEAL
 from runkit.console import say
 from runkit.fields import Fault, fault_lines
 from runkit.files import write_bytes, write_json
-from runkit.ledger import Ledger, Totals
+from runkit.ledger import LEDGER, Ledger, Totals
 from runkit.rundir import RunDir
 
 CALLS: Final = "calls.json"

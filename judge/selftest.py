@@ -20,7 +20,7 @@ from judge.compare_config import CompareConfig
 from judge.intervals import t_interval
 from judge.judging import Task, ask_judge, request_of
 from judge.prompts import VERSION
-from judge.records import LEDGER, Answer, Question, Verdict
+from judge.records import Answer, Question, Verdict
 from judge.run_output import give_back, nothing_came, tell_calls, write_calls
 from judge.selftest_cases import ATTACKS, CASES, CONSTANT, FILLER, Case
 from judge.store import write_verdicts
@@ -28,7 +28,7 @@ from judge.systems import System, find_judges
 from runkit.console import Terminated, emit_json, say
 from runkit.errors import TooManyFailures, UserError
 from runkit.files import write_json
-from runkit.ledger import Ledger
+from runkit.ledger import LEDGER, Ledger
 from runkit.llm_client import check
 from runkit.rundir import RunDir, note_usage, usage
 

@@ -26,6 +26,7 @@ from runkit.errors import EnvironmentFault, InputError
 from runkit.files import disk_fault
 
 State = Literal["planned", "sent", "done", "failed"]
+LEDGER: Final = "ledger.sqlite"  # its name in a run
 FORMAT: Final = 1
 APPLICATION_ID: Final = 0x57484C44  # "WHLD": not somebody else's SQLite file
 _SCHEMA: Final = f"""

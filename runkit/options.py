@@ -16,7 +16,7 @@ from runkit.shipped import or_shipped
 LANGUAGES = ("en", "zh")  # of reports and pages
 
 
-def _fraction(value: float | None) -> float | None:
+def fraction(value: float | None) -> float | None:
     if value is not None and not 0 < value <= 1:
         raise typer.BadParameter(f"{value} is not above 0 and at most 1.")
     return value
@@ -77,7 +77,7 @@ Workers = Annotated[
 Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Take the first N records only.")]
 Sample = Annotated[
     float | None,
-    typer.Option("--sample", metavar="SHARE", callback=_fraction, help="Take a fair part by hash: 0.01 is 1 in 100."),
+    typer.Option("--sample", metavar="SHARE", callback=fraction, help="Take a fair part by hash: 0.01 is 1 in 100."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write and send nothing.")]
 SeedSetting = Annotated[
@@ -130,4 +130,15 @@ ModelsFile = Annotated[
 Prices = Annotated[
     Path | None,
     typer.Option("--prices", metavar="FILE", help="US dollars for a million tokens.", show_default="our table"),
+]
+
+# Of commands that serve pages.
+Port = Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0: any that is free; it is printed.")]
+Host = Annotated[
+    str,
+    typer.Option("--host", metavar="ADDRESS", help="Listen here; others than this machine's need --token-file."),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option("--token-file", metavar="FILE", help="Its first line is the secret that every request must bring."),
 ]

@@ -22,12 +22,6 @@ app = console.app(
 )
 
 
-def _rouge(value: float) -> float:
-    if not 0 < value <= 1:
-        raise typer.BadParameter(f"{value} is not above 0 and at most 1.")
-    return value
-
-
 SeedFiles = Annotated[
     list[Path], typer.Option("--seeds", metavar="FILE", help="Seed tasks: ours, Alpaca's or BELLE's; repeatable.")
 ]
@@ -64,7 +58,8 @@ Tokenizer = Annotated[
 
 
 Threshold = Annotated[
-    float, typer.Option("--threshold", metavar="F1", callback=_rouge, help="Highest ROUGE-L F1, above 0 up to 1.")
+    float,
+    typer.Option("--threshold", metavar="F1", callback=options.fraction, help="Highest ROUGE-L F1, above 0 up to 1."),
 ]
 
 

@@ -18,7 +18,7 @@ from runkit.console import Terminated, emit_json, progress, say
 from runkit.errors import InputError, TooManyFailures, UsageError, UserError, check_failures
 from runkit.files import sha256_file, write_bytes, write_json
 from runkit.instructions import INSTRUCTIONS
-from runkit.ledger import Ledger
+from runkit.ledger import LEDGER, Ledger
 from runkit.llm_client import Client, Policy, check
 from runkit.llm_order import Estimate, Progress, estimate, run_all, run_steps
 from runkit.models import Model, resolve
@@ -39,7 +39,6 @@ from selfinstruct.template import NAME as TEMPLATE
 from selfinstruct.topics import OURS, read_topics
 
 COMMAND: Final = "selfinstruct generate"
-LEDGER: Final = "ledger.sqlite"
 CALLS: Final = "calls.json"
 FAILURES: Final = "failures.jsonl"
 MADE_LAST: Final = ("summary.json", "report.html", "usage.json")

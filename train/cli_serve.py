@@ -1,6 +1,5 @@
 """The commands that ask a model: `train serve` and `train chat`."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -23,14 +22,6 @@ PlainPrompt = Annotated[
 ]
 
 
-Host = Annotated[
-    str,
-    typer.Option("--host", metavar="ADDRESS", help="Listen here; others than this machine's need --token-file."),
-]
-TokenFile = Annotated[
-    Path | None,
-    typer.Option("--token-file", metavar="FILE", help="Its first line is the secret that every request must bring."),
-]
 ModelName = Annotated[
     str | None,
     typer.Option("--name", metavar="NAME", help="What requests call the model.", show_default="the folder's"),
@@ -39,11 +30,9 @@ ModelName = Annotated[
 
 def serve(
     run: ModelPath,
-    host: Host = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", metavar="N", min=0, max=65535, help="0: any that is free; it is printed.")
-    ] = 8000,
-    token_file: TokenFile = None,
+    host: options.Host = "127.0.0.1",
+    port: options.Port = 8000,
+    token_file: options.TokenFile = None,
     name: ModelName = None,
     slots: Annotated[
         int, typer.Option("--slots", metavar="N", min=1, max=1024, help="Answers that are made at a time.")
