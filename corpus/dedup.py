@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from corpus.config import DedupConfig
+from corpus.dedup_config import DedupConfig
 from corpus.dedup_kernels import flatten, join_band, similarities
 from corpus.minhash import BANDS
 from corpus.store import load_band, load_column, map_shingles, shard_of

@@ -17,11 +17,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from corpus.dedup_config import DeepDedupConfig
-from corpus.measure import signals, to_codes
+from corpus.measure import MAX_MEASURED, signals, to_codes
 from corpus.minhash import fingerprint
 from corpus.paragraphs import NEVER, Pieces, pieces_of
 from corpus.signals import ALL_SIGNALS, SIGNALS
-from corpus.steps import MAX_MEASURED
 from corpus.store import (
     PART_CHARACTERS,
     SCHEMA,
@@ -60,6 +59,14 @@ class Job:
 
     run: RunDir
     config: DeepDedupConfig
+
+
+def warm_kernels() -> None:
+    """Load the compiled code of this pass, before workers are forked."""
+    texts = ["文"]
+    codes, offsets = to_codes(texts)
+    fingerprint(codes, offsets)
+    pieces_of(texts, codes, offsets, NEVER, NEVER)
 
 
 def read_unit(unit: Unit, job: Job, limit: int | None = None) -> Mark:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from corpus.charclass import tables
 from corpus.kernels import measure
 
+# Texts beyond this are measured and compared by their beginning; 2 M characters are a long novel.
+MAX_MEASURED = 2_000_000
+
 
 def to_codes(texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """Code points of all texts in one array (N,) uint32, and offsets (len(texts) + 1,) int64."""

@@ -12,11 +12,11 @@ About 0.02 ms for a document of 2,000 characters.
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from corpus.charclass import BAD, PUNCTUATION, SPACE, SYMBOL, tables
 from corpus.measure import signals, to_codes
+from runkit.compiled import njit
 
 BANDS, ROWS = 14, 8
 WIDTH = 5  # characters a shingle

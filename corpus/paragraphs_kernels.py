@@ -5,9 +5,9 @@ blank lines; in a text without any, each line is one. What is shielded (a code b
 """
 
 import numpy as np
-from numba import njit
 
 from corpus.charclass import PUNCTUATION, SPACE
+from runkit.compiled import njit
 
 _NEWLINE = 10
 _SEED = np.uint64(0x9E3779B97F4A7C15)
