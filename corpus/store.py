@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from corpus.minhash import BANDS, Fingerprints
 from corpus.signals import ALL_SIGNALS
 from corpus.urls import normalize_url
-from runkit.files import write_bytes
+from runkit.files import atomic_write
 from runkit.rundir import RunDir
 
 PART_CHARACTERS = 16_000_000
@@ -44,22 +44,39 @@ def shard_of(part: str) -> int:
     return int(part.split("-")[0])
 
 
-def write_parquet(run: RunDir, name: str, frame: pl.DataFrame, *, lasting: bool = True) -> dict[str, str]:
-    """Write one table; {name: sha256 of its bytes}. What does not last is compressed in a fifth of the time."""
+def write_parquet(run: RunDir, name: str, frame: pl.DataFrame) -> dict[str, str]:
+    """Write one table; {name: sha256 of its bytes}."""
     table = io.BytesIO()
-    if lasting:
-        frame.write_parquet(table, compression="zstd", compression_level=3)
-    else:
-        frame.write_parquet(table, compression="lz4", statistics=False)
+    frame.write_parquet(table, compression="zstd", compression_level=3)
     return write_bytes_of(run, name, table)
+
+
+def write_table(run: RunDir, name: str, frame: pl.DataFrame) -> dict[str, str]:
+    """Write one table that does not last, to be mapped by `map_table`; {name: sha256 of its bytes}. It lies there as in
+    memory: twice the bytes of lz4 in a quarter of the time."""
+    table = io.BytesIO()
+    frame.write_ipc(table)
+    return write_bytes_of(run, name, table)
+
+
+def map_table(run: RunDir, name: str, columns: list[str] | None = None) -> pl.DataFrame:
+    """A table of `write_table`, mapped from disk."""
+    return pl.read_ipc(run.file(name), columns=columns)
 
 
 def write_bytes_of(run: RunDir, name: str, made: io.BytesIO) -> dict[str, str]:
     """Write what was made in memory (64 MB at most): given a file, on a full disk polars speaks of a bad format and
     numpy of a short write, both without the system's error number, so that it could not be told from a bug."""
-    data = made.getvalue()
-    write_bytes(run.file(name), data)
-    return {name: hashlib.sha256(data).hexdigest()}
+    return _write(run, name, made.getbuffer())
+
+
+def _write(run: RunDir, name: str, *pieces: memoryview) -> dict[str, str]:
+    digest = hashlib.sha256()
+    with atomic_write(run.file(name), sum(piece.nbytes for piece in pieces)) as file:
+        for piece in pieces:
+            file.write(piece)
+            digest.update(piece)
+    return {name: digest.hexdigest()}
 
 
 def write_prints(run: RunDir, name: str, prints: Fingerprints, columns: dict[str, NDArray]) -> dict[str, str]:
@@ -75,9 +92,9 @@ def write_prints(run: RunDir, name: str, prints: Fingerprints, columns: dict[str
 
 def write_array(run: RunDir, name: str, array: NDArray) -> dict[str, str]:
     """Write one array as .npy; {name: sha256 of its bytes}."""
-    made = io.BytesIO()
-    np.save(made, array)
-    return write_bytes_of(run, name, made)
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(array))
+    return _write(run, name, head.getbuffer(), np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
 def url_hash(url: str | None) -> int:
