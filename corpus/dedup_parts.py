@@ -10,7 +10,6 @@ import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -39,7 +38,6 @@ from runkit.inputs import Shard
 from runkit.rundir import Mark, RunDir
 
 OLD = "old-"
-_VALUES = attrgetter(*Document.__slots__)
 Row = tuple[Document, Mapping[str, Any]]
 
 
@@ -144,9 +142,9 @@ def _rank(document: Document, config: DeepDedupConfig) -> int:
 
 def to_frame(rows: Sequence[Row]) -> pl.DataFrame:
     """Documents as a table, `corpus.store.SCHEMA`; signals as the record brought them, null where it did not."""
-    columns = zip(*(_VALUES(document) for document, _ in rows), strict=True)
+    columns = zip(*(document for document, _ in rows), strict=True)
     frame = pl.DataFrame(
-        [pl.Series(name, column, SCHEMA[name]) for name, column in zip(Document.__slots__, columns, strict=True)]
+        [pl.Series(name, column, SCHEMA[name]) for name, column in zip(Document._fields, columns, strict=True)]
     )
     measured = any(name in row for _, row in rows for name in ("s_chars", "s_language_score"))
     return frame.with_columns(
