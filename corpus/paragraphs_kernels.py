@@ -103,13 +103,13 @@ def measure_quality(codes, offsets, classes):
         visible = whole = ends = width = 0
         last = np.uint8(SPACE)  # class of the last visible character of the line
         for i in range(offsets[d], offsets[d + 1]):
-            kind = classes[codes[i]]
-            if kind != SPACE:
-                width += 1
-                last = kind
-            elif codes[i] == _NEWLINE:
+            if codes[i] == _NEWLINE:
                 visible, whole, ends = visible + width, whole + (width > 0), ends + (last == PUNCTUATION)
                 width, last = 0, np.uint8(SPACE)
+            else:
+                kind = classes[codes[i]]
+                width += kind != SPACE
+                last = kind if kind != SPACE else last
         visible, whole, ends = visible + width, whole + (width > 0), ends + (last == PUNCTUATION)
         quality[d] = visible * (0.5 + 0.5 * ends / max(whole, 1))
     return quality
