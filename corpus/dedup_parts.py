@@ -146,7 +146,7 @@ def to_frame(rows: Sequence[Row]) -> pl.DataFrame:
     frame = pl.DataFrame(
         [pl.Series(name, column, SCHEMA[name]) for name, column in zip(Document._fields, columns, strict=True)]
     )
-    measured = any(name in row for _, row in rows for name in ("s_chars", "s_language_score"))
+    measured = any("s_chars" in row or "s_language_score" in row for _, row in rows)
     return frame.with_columns(
         _signal([row.get(name) for _, row in rows], name) if measured else pl.lit(None, pl.Float32).alias(name)
         for name in ALL_SIGNALS
