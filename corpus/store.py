@@ -118,6 +118,13 @@ def write_array(run: RunDir, name: str, array: NDArray) -> dict[str, str]:
     return write_bytes_of(run, name, made)
 
 
+def write_raw(run: RunDir, name: str, array: NDArray) -> dict[str, str]:
+    """Write the bytes of one array and nothing else; {name: sha256}. No copy of it is made in memory."""
+    data = np.ascontiguousarray(array).view(np.uint8).data
+    write_bytes(run.file(name), data)
+    return {name: hashlib.sha256(data).hexdigest()}
+
+
 class Save(PipelineStep):
     """The last step of a shard: parts to `work/`, faults to `quarantine/`, then the shard's mark."""
 

@@ -92,7 +92,7 @@ def disk_fault(error: BaseException, path: Path, temp: Path, needed: int | None)
     return EnvironmentFault(f"Cannot write {path}: {os.strerror(number).lower()}{sizes}; {advice} and run again.")
 
 
-def write_bytes(path: Path | str, data: bytes) -> None:
+def write_bytes(path: Path | str, data: bytes | memoryview) -> None:
     """Write `data` whole or not at all."""
     with atomic_write(path, len(data)) as file:
         file.write(data)
