@@ -21,8 +21,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from corpus.config import DedupConfig  # noqa: E402
 from corpus.dedup import find_copies  # noqa: E402
+from corpus.dedup_config import DedupConfig  # noqa: E402
 from corpus.dedup_staged import Compared, compare_bucket, find_exact, read_joins, sign  # noqa: E402
 from corpus.minhash import BANDS, HASH_BITS, Fingerprints  # noqa: E402
 from corpus.store import part_name, write_prints  # noqa: E402

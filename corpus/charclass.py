@@ -49,17 +49,18 @@ class Tables:
     lexicon_first: NDArray[np.uint8]  # length of the longest term that begins with that folded character
 
 
-def character_classes() -> NDArray[np.uint8]:
+@functools.cache
+def classes() -> NDArray[np.uint8]:
     """Class of every code point, (0x110000,) uint8."""
-    classes = np.zeros(0x110000, np.uint8)
+    found = np.zeros(0x110000, np.uint8)
     by_category = {"L": LATIN, "N": DIGIT, "P": PUNCTUATION, "S": SYMBOL, "Z": SPACE}
     for code in [*range(0x3400), *range(0xFE10, 0xFFF0)]:
         category = unicodedata.category(chr(code))
-        classes[code] = by_category.get(category[0], OTHER)
+        found[code] = by_category.get(category[0], OTHER)
         if category[0] == "L" and not (code < 0x250 or 0x1E00 <= code < 0x1F00 or 0xFF21 <= code < 0xFF5B):
-            classes[code] = OTHER  # letters of other scripts
+            found[code] = OTHER  # letters of other scripts
         elif category == "Cc":
-            classes[code] = SPACE if chr(code) in "\t\n\r" else BAD
+            found[code] = SPACE if chr(code) in "\t\n\r" else BAD
     for blocks, value in (
         (_HAN_BLOCKS, HAN),
         (_KANA_BLOCKS, KANA),
@@ -67,11 +68,22 @@ def character_classes() -> NDArray[np.uint8]:
         (_SYMBOL_BLOCKS, SYMBOL),
     ):
         for start, stop in blocks:
-            classes[start:stop] = value
-    classes[0x3005:0x3008] = HAN  # 々〆〇
-    classes[0x30FB] = PUNCTUATION  # the Katakana middle dot also parts Chinese names
-    classes[0xFFFD] = BAD
-    return classes
+            found[start:stop] = value
+    found[0x3005:0x3008] = HAN  # 々〆〇
+    found[0x30FB] = PUNCTUATION  # the Katakana middle dot also parts Chinese names
+    found[0xFFFD] = BAD
+    return found
+
+
+@functools.cache
+def fold() -> NDArray[np.uint16]:
+    """The lower-case simplified form of every character of the basic plane, (0x10000,)."""
+    with np.load(DATA / "han.npz") as shipped:
+        han = shipped["fold"]
+    folded = np.arange(0x10000, dtype=np.uint16)
+    folded[0x4E00:0xA000] = han
+    folded[ord("A") : ord("Z") + 1] += 32
+    return folded
 
 
 def hash_codes(codes: list[int]) -> int:
@@ -110,18 +122,15 @@ def read_terms(name: str) -> list[str]:
 def tables() -> Tables:
     """The tables of this process."""
     with np.load(DATA / "han.npz") as shipped:
-        common, pairs, fold_block = shipped["common"], shipped["pairs"], shipped["fold"]
-    fold = np.arange(0x10000, dtype=np.uint16)
-    fold[0x4E00:0xA000] = fold_block
-    fold[ord("A") : ord("Z") + 1] += 32
+        common, pairs = shipped["common"], shipped["pairs"]
     flags = np.zeros(0x110000, np.uint8)
     for bit, characters in enumerate((SENTENCE_ENDS, BULLETS, SEPARATORS)):
         flags[[ord(c) for c in characters]] |= 1 << bit
-    flags[:0x10000][np.isin(fold, [ord(c) for c in STOP_CHARACTERS])] |= 1 << 3  # traditional forms with them
+    flags[:0x10000][np.isin(fold(), [ord(c) for c in STOP_CHARACTERS])] |= 1 << 3  # traditional forms with them
     rank = np.zeros(0x10000, np.uint16)
     rank[common] = np.arange(1, len(common) + 1, dtype=np.uint16)
     terms = [(term, 1) for term in read_terms("spam.txt")] + [(term, 2) for term in read_terms("adult.txt")]
-    folded = [([int(fold[ord(c)]) for c in term], kind) for term, kind in terms]
+    folded = [([int(fold()[ord(c)]) for c in term], kind) for term, kind in terms]
     keys, slots = hash_set([hash_codes(codes) for codes, _ in folded], np.uint64, HASH_MULTIPLIER)
     ids = np.zeros(len(keys), np.uint8)
     first = np.zeros(0x10000, np.uint8)
@@ -129,4 +138,4 @@ def tables() -> Tables:
         ids[slot] = kind
         first[codes[0]] = max(first[codes[0]], len(codes))
     words, _ = hash_set([hash_codes([ord(c) for c in w]) for w in STOP_WORDS.split()], np.uint64, HASH_MULTIPLIER)
-    return Tables(character_classes(), flags, fold, rank, pairs, words, keys, ids, first)
+    return Tables(classes(), flags, fold(), rank, pairs, words, keys, ids, first)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from corpus.dedup_config import DedupConfig
 from corpus.distributed_config import RayConfig, SlurmConfig
 from corpus.rules import Rule
 from runkit.config import Config, read_yaml
@@ -72,19 +73,6 @@ class PersonalConfig(Config):
 
     mask: bool = True
     """Replace ID numbers, telephone numbers, bank cards, e-mail and IP addresses by typed placeholders."""
-
-
-class DedupConfig(Config):
-    """Duplicates among the kept documents; the best of each cluster stays."""
-
-    enabled: bool = True
-    """Find copies at all: exact and near-duplicates by text, and `by_url`."""
-    by_url: bool = True
-    """Copies by normalised URL too."""
-    url_jaccard: float = Field(0.2, ge=0, le=1)
-    """Pages of one URL are copies when their 5-grams agree this far: some sites give all pages one address."""
-    jaccard: float = Field(0.75, gt=0, le=1)
-    """Two texts are near-duplicates when their character 5-grams agree this far (FineWeb: 75 %)."""
 
 
 class QualityConfig(Config):

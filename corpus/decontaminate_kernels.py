@@ -5,7 +5,8 @@ is neither parts runs, but for what is transparent (joiners, combining marks), w
 """
 
 import numpy as np
-from numba import njit
+
+from runkit.compiled import njit
 
 SEPARATOR, HAN, LETTER, TRANSPARENT = 0, 1, 2, 3
 _SEED = np.uint64(0x9E3779B97F4A7C15)

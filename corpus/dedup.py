@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from corpus.config import DedupConfig
+from corpus.dedup_config import DedupConfig
 from corpus.dedup_kernels import flatten, join
 from corpus.dedup_shingles import Joins, Shingles, join_members
 from corpus.minhash import BANDS

@@ -1,13 +1,28 @@
-"""The config of `corpus dedup`. Each docstring below a field is its help, which `corpus settings` prints."""
+"""The config of `corpus dedup`, and `DedupConfig`, which that of `corpus clean` has too.
+
+Each docstring below a field is its help, which `corpus settings` prints.
+"""
 
 from typing import Literal
 
 from pydantic import Field
 
-from corpus.config import DedupConfig
 from runkit.config import Config
 
 Keep = Literal["first", "none"]
+
+
+class DedupConfig(Config):
+    """Duplicates among the kept documents; the best of each cluster stays."""
+
+    enabled: bool = True
+    """Find copies at all: exact and near-duplicates by text, and `by_url`."""
+    by_url: bool = True
+    """Copies by normalised URL too."""
+    url_jaccard: float = Field(0.2, ge=0, le=1)
+    """Pages of one URL are copies when their 5-grams agree this far: some sites give all pages one address."""
+    jaccard: float = Field(0.75, gt=0, le=1)
+    """Two texts are near-duplicates when their character 5-grams agree this far (FineWeb: 75 %)."""
 
 
 class DocumentsConfig(DedupConfig):

@@ -16,7 +16,7 @@ from corpus.dedup import OLD_REASONS, REASONS, find
 from corpus.dedup_config import DeepDedupConfig
 from corpus.dedup_parts import load_offsets, load_pieces, load_ranks, map_codes
 from corpus.paragraphs import Pieces, Repeats, Wanted, find_repeats
-from corpus.store import write_parquet
+from corpus.store import map_table, write_parquet
 from corpus.substrings import Search, TextPart, find_spans
 from corpus.substrings_kernels import span_hashes
 from runkit.rundir import RunDir
@@ -74,7 +74,7 @@ def _who(
     ids, sources = np.empty(len(part), object), np.empty(len(part), object)
     for number in np.unique(part).tolist():
         here = part == number
-        frame = pl.read_parquet(run.file(f"work/{parts[number].name}.parquet"), columns=["id", "source"])[row[here]]
+        frame = map_table(run, f"work/{parts[number].name}.arrow", ["id", "source"])[row[here]]
         ids[here], sources[here] = frame["id"].to_list(), frame["source"].to_list()
     first = "duplicate_of" if prefix else "id"
     return {

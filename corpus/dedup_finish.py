@@ -20,7 +20,7 @@ from corpus.dedup_parts import as_reasons, count_states, load_offsets, map_codes
 from corpus.finish import add
 from corpus.paragraphs import cut_texts
 from corpus.paragraphs_kernels import coloured_spans, count_colours, paint
-from corpus.store import write_parquet
+from corpus.store import map_table, write_parquet
 from runkit.rundir import Mark, RunDir
 
 
@@ -64,7 +64,7 @@ class _Part:
 
     def __init__(self, run: RunDir, part: Part, copies: pl.DataFrame, config: DeepDedupConfig) -> None:
         self.config = config
-        self.frame = pl.read_parquet(run.file(f"work/{part.name}.parquet"))
+        self.frame = map_table(run, f"work/{part.name}.arrow")
         self.offsets = load_offsets(run, part.name)
         self.sizes = np.diff(self.offsets)
         self.reasons: list[str | None] = [None] * len(self.sizes)

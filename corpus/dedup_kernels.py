@@ -6,10 +6,11 @@ one comparison for each member, unless it is known already: two probes of a tabl
 """
 
 import numpy as np
-from numba import carray, njit, types
+from numba import carray, types
 from numba.extending import intrinsic
 
 from corpus.minhash import overlap, shingle_set
+from runkit.compiled import njit
 
 
 @intrinsic

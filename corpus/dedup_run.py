@@ -15,10 +15,10 @@ from pathlib import Path
 from corpus.dedup_config import DeepDedupConfig
 from corpus.dedup_decide import Part, decide_copies, decide_cuts
 from corpus.dedup_finish import finish_unit, total
-from corpus.dedup_parts import OLD, Job, Unit, read_unit
+from corpus.dedup_parts import OLD, Job, Unit, read_unit, warm_kernels
 from corpus.dedup_report import write_report
 from corpus.dedup_summary import summarise, tell
-from corpus.minhash import BANDS, warm_kernels
+from corpus.minhash import BANDS
 from runkit.console import emit_json, progress
 from runkit.documents import plan_documents
 from runkit.errors import check_failures

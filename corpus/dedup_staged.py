@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from corpus.config import DedupConfig
 from corpus.dedup import ReadJoins, Table, exact_copies, standing_places
+from corpus.dedup_config import DedupConfig
 from corpus.dedup_shingles import Joins, Shingles, join_members
 from corpus.minhash import BANDS, HASH_BITS
 from corpus.store import load_band, load_column, write_raw

@@ -7,9 +7,9 @@ n-grams are compared by 64-bit hashes: one false repetition in 10^13 pairs, for 
 """
 
 import numpy as np
-from numba import njit
 
 from corpus.charclass import BAD, DIGIT, HAN, KANA, LATIN, PUNCTUATION, SPACE, SYMBOL
+from runkit.compiled import njit
 
 _SEED = np.uint64(0x9E3779B97F4A7C15)
 _PRIME = np.uint64(0x100000001B3)

@@ -13,9 +13,9 @@ from itertools import accumulate, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from corpus.charclass import tables
+from corpus.charclass import classes
 from corpus.normalize import code_blocks, may_hold_code
-from corpus.paragraphs_kernels import count_documents, find_pieces, take_out
+from corpus.paragraphs_kernels import count_documents, find_pieces, measure_quality, take_out
 
 BUDGET = 50_000_000  # pieces held at once, 28 bytes each
 NEVER = 2**31  # visible characters that no piece has
@@ -53,17 +53,22 @@ class Wanted:
 
 def pieces_of(
     texts: Sequence[str], codes: NDArray[np.uint32], offsets: NDArray[np.int64], least_line: int, least_paragraph: int
-) -> tuple[Pieces, Pieces, NDArray[np.float32]]:
-    """Lines, paragraphs and the quality of each text. Code between Markdown fences is neither line nor paragraph."""
+) -> tuple[Pieces, Pieces]:
+    """Lines and paragraphs of the texts. Code between Markdown fences is neither."""
     shield = np.zeros(len(codes) + 1, np.uint8)
     for text, begin in zip(texts, offsets.tolist(), strict=False):
-        if min(least_line, least_paragraph) < NEVER and may_hold_code(text):
+        if may_hold_code(text):
             lines = text.split("\n")
             places = [0, *accumulate(len(line) + 1 for line in lines)]
             for block in code_blocks(lines):
                 shield[begin + places[block.start] : begin + places[block.stop] - 1] = 1
-    found = find_pieces(codes, offsets, tables().classes, shield, least_line, least_paragraph)
-    return Pieces(*found[0]), Pieces(*found[1]), found[2]
+    lines, paragraphs = find_pieces(codes, offsets, classes(), shield, least_line, least_paragraph)
+    return Pieces(*lines), Pieces(*paragraphs)
+
+
+def quality_of(codes: NDArray[np.uint32], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
+    """How good a text each document is, to choose one of several versions: longer, of whole sentences. (D,)"""
+    return measure_quality(codes, offsets, classes())
 
 
 def find_repeats(

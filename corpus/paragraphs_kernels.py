@@ -5,9 +5,9 @@ blank lines; in a text without any, each line is one. What is shielded (a code b
 """
 
 import numpy as np
-from numba import njit
 
 from corpus.charclass import PUNCTUATION, SPACE
+from runkit.compiled import njit
 
 _NEWLINE = 10
 _SEED = np.uint64(0x9E3779B97F4A7C15)
@@ -40,25 +40,24 @@ def _blank_between(codes, classes, begin, end):
 
 @njit(cache=True)
 def find_pieces(codes, offsets, classes, shield, least_line, least_paragraph):
-    """Lines and paragraphs of D documents, and how good a text each document is.
+    """Lines and paragraphs of D documents.
 
-    Returns (document, start, stop, hash) of the lines with at least `least_line` visible characters, the same of the
-    paragraphs with `least_paragraph`, and (D,) qualities: visible characters, those in documents of whole sentences
-    more. Places count through the batch. A line is shielded when its first code is; then its paragraph is too.
+    Returns (document, start, stop, hash) of the lines with at least `least_line` visible characters, and the same of
+    the paragraphs with `least_paragraph`. Places count through the batch. A line is shielded when its first code is;
+    then its paragraph is too.
     """
     most = len(offsets)
     for code in codes:
         most += code == _NEWLINE
     lines = (np.empty(most, np.int32), np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.uint64))
     blocks = (np.empty(most, np.int32), np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.uint64))
-    quality = np.zeros(len(offsets) - 1, np.float32)
     line_count = block_count = 0
     for d in range(len(offsets) - 1):
         begin, end = offsets[d], offsets[d + 1]
         by_line = not _blank_between(codes, classes, begin, end)
-        visible = whole = ends = width = 0
+        width = 0
         start = begin  # of the line
-        value, last = _SEED, np.uint32(0)
+        value = _SEED
         first_of_block, end_of_block, block_width, block_value = begin, begin, 0, _SEED
         block_open = block_shielded = False
         for i in range(begin, end + 1):
@@ -68,13 +67,9 @@ def find_pieces(codes, offsets, classes, shield, least_line, least_paragraph):
                     width += 1
                     value = (value ^ np.uint64(code)) * _PRIME
                     value ^= value >> np.uint64(29)
-                    last = code
                 continue
             shielded = start < end and shield[start] != 0
             if width:
-                whole += 1
-                ends += classes[last] == PUNCTUATION
-                visible += width
                 if width >= least_line and not shielded:
                     lines[0][line_count], lines[1][line_count], lines[2][line_count] = d, start, i
                     lines[3][line_count] = _final(value)
@@ -93,12 +88,31 @@ def find_pieces(codes, offsets, classes, shield, least_line, least_paragraph):
                     block_count += 1
                 block_open = False
             start, width, value = i + 1, 0, _SEED
-        quality[d] = visible * (0.5 + 0.5 * ends / max(whole, 1))
     return (
         (lines[0][:line_count], lines[1][:line_count], lines[2][:line_count], lines[3][:line_count]),
         (blocks[0][:block_count], blocks[1][:block_count], blocks[2][:block_count], blocks[3][:block_count]),
-        quality,
     )
+
+
+@njit(cache=True)
+def measure_quality(codes, offsets, classes):
+    """How good a text each of D documents is: its visible characters, half of them for lines that end in no
+    punctuation. (D,) float32."""
+    quality = np.zeros(len(offsets) - 1, np.float32)
+    for d in range(len(offsets) - 1):
+        visible = whole = ends = width = 0
+        last = np.uint8(SPACE)  # class of the last visible character of the line
+        for i in range(offsets[d], offsets[d + 1]):
+            if codes[i] == _NEWLINE:
+                visible, whole, ends = visible + width, whole + (width > 0), ends + (last == PUNCTUATION)
+                width, last = 0, np.uint8(SPACE)
+            else:
+                kind = classes[codes[i]]
+                width += kind != SPACE
+                last = kind if kind != SPACE else last
+        visible, whole, ends = visible + width, whole + (width > 0), ends + (last == PUNCTUATION)
+        quality[d] = visible * (0.5 + 0.5 * ends / max(whole, 1))
+    return quality
 
 
 @njit(cache=True)

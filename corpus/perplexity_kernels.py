@@ -6,10 +6,10 @@ left, so that at one place the shorter n-grams are steps on the way to the longe
 """
 
 import numpy as np
-from numba import njit
 
 from corpus.minhash import mix
 from corpus.quality_kernels import plain_codes
+from runkit.compiled import njit
 
 LONGEST = 8  # characters of an n-gram
 SCALE = 2048.0  # log-probabilities are stored as multiples of 1/2048, down to −16

@@ -10,8 +10,8 @@ from datatrove.pipeline.base import PipelineStep
 from corpus.config import CleanConfig
 from corpus.quality_step import ScoreQuality
 from corpus.reading import ReadShard
+from corpus.save import Save
 from corpus.steps import ApplyRules, CheckUrl, Decode, DetectLanguage, ExtractText, MaskPersonal, Measure, Normalize
-from corpus.store import Save
 from runkit.rundir import RunDir
 
 

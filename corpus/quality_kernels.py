@@ -6,9 +6,9 @@ long texts weigh no more than others; a document of n different ones gives each 
 """
 
 import numpy as np
-from numba import njit
 
 from corpus.charclass import BAD, DIGIT, SPACE
+from runkit.compiled import njit
 
 _NEWLINE = 10
 _BLANK = 32

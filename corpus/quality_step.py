@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from corpus.config import QualityConfig
+from corpus.measure import MAX_MEASURED
 from corpus.page import Page
 from corpus.perplexity import NgramModel
 from corpus.perplexity import load as load_ngrams
 from corpus.quality import Quality
 from corpus.quality import load as load_quality
 from corpus.quality_model import model_path
-from corpus.steps import MAX_MEASURED, BatchStep
+from corpus.steps import BatchStep
 from runkit.files import sha256_file
 
 

@@ -18,8 +18,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from corpus.config import DedupConfig
 from corpus.dedup import find_copies
+from corpus.dedup_config import DedupConfig
 from corpus.minhash import warm_kernels
 from corpus.stats_config import StatsConfig
 from corpus.stats_measure import BINS_A_DECADE, CLASSES, SKETCHES, StatsJob, measure_shard

@@ -6,10 +6,10 @@ lines, those below a threshold alone, with the place of each. About 10 ns a char
 """
 
 import numpy as np
-from numba import njit
 
 from corpus.charclass import BAD, DIGIT, HAN, KANA, LATIN, OTHER, PUNCTUATION, SPACE, SYMBOL
 from corpus.minhash import mix
+from runkit.compiled import njit
 
 _NEWLINE = 10
 _NO_LETTERS = np.uint64(0x243F6A8885A308D3)

@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corpus.charclass import BAD, DIGIT, HAN, KANA, LATIN, OTHER, PUNCTUATION, SPACE, SYMBOL, tables
-from corpus.measure import to_codes
+from corpus.measure import MAX_MEASURED, to_codes
 from corpus.minhash import fingerprint
 from corpus.stats_config import StatsConfig
 from corpus.stats_kernels import line_hashes, note_first, text_hashes, unit_hashes
 from corpus.stats_sketch import Sketch
-from corpus.steps import MAX_MEASURED
 from corpus.store import url_hash, write_bytes_of, write_prints
 from corpus.urls import url_host
 from runkit.documents import Document, Fault, read_documents, sampled

@@ -17,7 +17,7 @@ from corpus.decode import decode
 from corpus.extract import extract
 from corpus.lines import drop_boilerplate
 from corpus.markup import unmarked
-from corpus.measure import signals, to_codes
+from corpus.measure import MAX_MEASURED, signals, to_codes
 from corpus.normalize import normalize
 from corpus.page import Page
 from corpus.rules import Rule, Rules, single
@@ -27,8 +27,6 @@ from runkit.personal import mask_personal
 
 BATCH = 256
 BATCH_CHARACTERS = 4_000_000
-# Texts beyond this are measured and compared by their beginning; 2 M characters are a long novel.
-MAX_MEASURED = 2_000_000
 
 Pages = Iterable[Page]
 

@@ -1,32 +1,22 @@
-"""The files between the passes: what a worker leaves of its shard, and how it is read back.
+"""The files between the passes: how what a worker leaves of its shard is written and read back.
 
-In: finished pages of one shard. Out, for each part of at most 16 M characters: `work/<shard>-<part>.parquet` with all
-pages, their signals and reasons; `.index.npz` with the fingerprints of the pages without a reason; `.shingles.npy`,
-mapped by the deduplication. They go when the run's documents are written. A part is held in memory once, so a shard
-that cannot be cut (a gzip without members) takes no more than any other.
+In: the fingerprints of a part's documents, tables, arrays. Out, for each part of at most 16 M characters, in `work/`:
+`<shard>-<part>.parquet`, `.index.npz` with the fingerprints and `.shingles.npy`, mapped by the deduplication. They go
+when the run's documents are written.
 """
 
 import hashlib
 import io
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import orjson
 import polars as pl
-from datatrove.pipeline.base import PipelineStep
 from numpy.typing import NDArray
 
-from corpus.measure import to_codes
-from corpus.minhash import BANDS, Fingerprints, fingerprint
-from corpus.page import Page
-from corpus.reading import ReadShard
+from corpus.minhash import BANDS, Fingerprints
 from corpus.signals import ALL_SIGNALS
-from corpus.steps import MAX_MEASURED, text_quality
 from corpus.urls import normalize_url
-from runkit.fields import fault_lines
-from runkit.files import sha256_file, write_bytes
+from runkit.files import atomic_write
 from runkit.rundir import RunDir
 
 PART_CHARACTERS = 16_000_000
@@ -54,50 +44,39 @@ def shard_of(part: str) -> int:
     return int(part.split("-")[0])
 
 
-def to_frame(pages: Sequence[Page]) -> pl.DataFrame:
-    """The documents' table, `SCHEMA`."""
-    columns: dict[str, list[object]] = {
-        "id": [page.id for page in pages],
-        "origin": [page.origin for page in pages],
-        "text": [page.text for page in pages],
-        "url": [page.url for page in pages],
-        "source": [page.source for page in pages],
-        "language": [page.language for page in pages],
-        "date": [page.date for page in pages],
-        "meta": [_json(page.meta) for page in pages],
-        **{name: [page.signals.get(name) for page in pages] for name in ALL_SIGNALS},
-        "reasons": [page.reasons for page in pages],
-    }
-    return pl.DataFrame(columns, schema=SCHEMA)
-
-
-def _json(meta: dict[str, object]) -> str:
-    try:
-        return orjson.dumps(meta, option=orjson.OPT_SORT_KEYS).decode()
-    except (TypeError, ValueError):  # a field of the input that is no JSON, such as a lone surrogate in a title
-        safe = {
-            key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else repr(value)
-            for key, value in meta.items()
-        }
-        return orjson.dumps(safe, option=orjson.OPT_SORT_KEYS).decode()
-
-
-def write_parquet(run: RunDir, name: str, frame: pl.DataFrame, *, lasting: bool = True) -> dict[str, str]:
-    """Write one table; {name: sha256 of its bytes}. What does not last is compressed in a fifth of the time."""
+def write_parquet(run: RunDir, name: str, frame: pl.DataFrame) -> dict[str, str]:
+    """Write one table; {name: sha256 of its bytes}."""
     table = io.BytesIO()
-    if lasting:
-        frame.write_parquet(table, compression="zstd", compression_level=3)
-    else:
-        frame.write_parquet(table, compression="lz4", statistics=False)
+    frame.write_parquet(table, compression="zstd", compression_level=3)
     return write_bytes_of(run, name, table)
+
+
+def write_table(run: RunDir, name: str, frame: pl.DataFrame) -> dict[str, str]:
+    """Write one table that does not last, to be mapped by `map_table`; {name: sha256 of its bytes}. It lies there as in
+    memory: twice the bytes of lz4 in a quarter of the time."""
+    table = io.BytesIO()
+    frame.write_ipc(table)
+    return write_bytes_of(run, name, table)
+
+
+def map_table(run: RunDir, name: str, columns: list[str] | None = None) -> pl.DataFrame:
+    """A table of `write_table`, mapped from disk."""
+    return pl.read_ipc(run.file(name), columns=columns)
 
 
 def write_bytes_of(run: RunDir, name: str, made: io.BytesIO) -> dict[str, str]:
     """Write what was made in memory (64 MB at most): given a file, on a full disk polars speaks of a bad format and
     numpy of a short write, both without the system's error number, so that it could not be told from a bug."""
-    data = made.getvalue()
-    write_bytes(run.file(name), data)
-    return {name: hashlib.sha256(data).hexdigest()}
+    return _write(run, name, made.getbuffer())
+
+
+def _write(run: RunDir, name: str, *pieces: memoryview) -> dict[str, str]:
+    digest = hashlib.sha256()
+    with atomic_write(run.file(name), sum(piece.nbytes for piece in pieces)) as file:
+        for piece in pieces:
+            file.write(piece)
+            digest.update(piece)
+    return {name: digest.hexdigest()}
 
 
 def write_prints(run: RunDir, name: str, prints: Fingerprints, columns: dict[str, NDArray]) -> dict[str, str]:
@@ -113,81 +92,14 @@ def write_prints(run: RunDir, name: str, prints: Fingerprints, columns: dict[str
 
 def write_array(run: RunDir, name: str, array: NDArray) -> dict[str, str]:
     """Write one array as .npy; {name: sha256 of its bytes}."""
-    made = io.BytesIO()
-    np.save(made, array)
-    return write_bytes_of(run, name, made)
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(array))
+    return _write(run, name, head.getbuffer(), np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
 def write_raw(run: RunDir, name: str, array: NDArray) -> dict[str, str]:
-    """Write the bytes of one array and nothing else; {name: sha256}. No copy of it is made in memory."""
-    data = np.ascontiguousarray(array).view(np.uint8).data
-    write_bytes(run.file(name), data)
-    return {name: hashlib.sha256(data).hexdigest()}
-
-
-class Save(PipelineStep):
-    """The last step of a shard: parts to `work/`, faults to `quarantine/`, then the shard's mark."""
-
-    type = "writer"
-    name = "save"
-
-    def __init__(self, run: RunDir, reader: ReadShard, with_shingles: bool) -> None:
-        super().__init__()
-        self.run_dir = run
-        self.reader = reader
-        self.with_shingles = with_shingles
-
-    def run(self, data: Iterable[Page], rank: int = 0, world_size: int = 1) -> Iterator[Page]:
-        outputs: dict[str, str] = {}
-        parts = documents = 0
-        for pages in _parts(data):
-            self.reader.rest()  # a slow disk is no fault of the record before it
-            outputs |= self._save_part(part_name(rank, parts), pages)
-            parts += 1
-            documents += len(pages)
-            yield from pages
-        outputs |= self._save_faults(rank)
-        counts = Counter(fault.reason for fault in self.reader.faults)
-        self.run_dir.mark(
-            f"work-{rank:05d}",
-            outputs,
-            {"parts": parts, "documents": documents, "faults": dict(sorted(counts.items()))},
-        )
-
-    def _save_part(self, name: str, pages: list[Page]) -> dict[str, str]:
-        outputs = write_parquet(self.run_dir, f"work/{name}.parquet", to_frame(pages))
-        rows = [row for row, page in enumerate(pages) if not page.reasons]
-        texts = [pages[row].text[:MAX_MEASURED] if self.with_shingles else "" for row in rows]
-        prints = fingerprint(*to_codes(texts))
-        columns: dict[str, Any] = {
-            "row": np.array(rows, np.int64),
-            "id": np.array([pages[row].id for row in rows], "S24"),
-            "url": np.array([url_hash(pages[row].url) for row in rows], np.uint64),
-            "quality": np.array([text_quality(pages[row].signals) for row in rows], np.float32),
-        }
-        return outputs | write_prints(self.run_dir, name, prints, columns)
-
-    def _save_faults(self, rank: int) -> dict[str, str]:
-        """Damage and bad records, not the records that are simply no pages."""
-        faults = [fault for fault in self.reader.faults if not fault.reason.startswith("skip.")]
-        if not faults:
-            return {}
-        name = f"quarantine/{rank:05d}.jsonl"
-        write_bytes(self.run_dir.file(name), fault_lines(faults))
-        return {name: sha256_file(self.run_dir.file(name))}
-
-
-def _parts(data: Iterable[Page]) -> Iterator[list[Page]]:
-    pages: list[Page] = []
-    size = 0
-    for page in data:
-        pages.append(page)
-        size += len(page.text)
-        if size >= PART_CHARACTERS:
-            yield pages
-            pages, size = [], 0
-    if pages:
-        yield pages
+    """Write the bytes of one array and nothing else; {name: sha256}."""
+    return _write(run, name, np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
 def url_hash(url: str | None) -> int:

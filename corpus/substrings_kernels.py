@@ -6,8 +6,10 @@ Schleimer et al. 2003). With k = length // 2 every thirteenth k-mer is one. A co
 """
 
 import numpy as np
-from numba import carray, njit, types
+from numba import carray, types
 from numba.extending import intrinsic
+
+from runkit.compiled import njit
 
 _BASE = np.uint64(0x9FB21C651E98DF25)
 

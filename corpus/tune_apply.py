@@ -22,14 +22,14 @@ from corpus.clean import VERSIONED
 from corpus.config import MEANS, CleanConfig, WorkerConfig
 from corpus.executor import ShardExecutor
 from corpus.finish import add
-from corpus.measure import to_codes
+from corpus.measure import MAX_MEASURED, to_codes
 from corpus.minhash import fingerprint, warm_kernels
 from corpus.page import Page
 from corpus.report import write_report
 from corpus.rules import Rules
 from corpus.signals import ALL_SIGNALS
 from corpus.stages import DECIDE, FINISH, READ, Job, Options, Unit, decide, finish_shards, mark_name
-from corpus.steps import MAX_MEASURED, MaskPersonal, text_quality
+from corpus.steps import MaskPersonal, text_quality
 from corpus.store import SCHEMA, part_name, url_hash, write_parquet, write_prints
 from corpus.summary import summarise
 from corpus.tune import TuneCall, Tuning
@@ -214,7 +214,7 @@ class _Retune(Unit):
                 yield old[i]
 
     def _prints(self, name: str, frame: pl.DataFrame) -> dict[str, str]:
-        """The fingerprints of the documents without a reason, as `corpus.store.Save` writes them."""
+        """The fingerprints of the documents without a reason, as `corpus.save.Save` writes them."""
         sound = frame.with_row_index("row").filter(pl.col("reasons").list.len() == 0)
         rows = list(sound.select("row", "id", "url", *ALL_SIGNALS).iter_rows(named=True))
         enabled = self.config.dedup.enabled

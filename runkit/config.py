@@ -22,6 +22,7 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from runkit.docstrings import docstrings
 from runkit.errors import UsageError
 
 MAX_CONFIG_BYTES = 256 * 1024
@@ -45,7 +46,7 @@ class Config(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
-        use_attribute_docstrings=True,
+        defer_build=True,  # most commands import more configs than they load
         allow_inf_nan=False,  # JSON has neither, so a resolved config could not be read back
         protected_namespaces=(),  # `model_path` is a natural name here
     )
@@ -85,14 +86,14 @@ class Setting(NamedTuple):
 
 def describe(cls: type[BaseModel], prefix: str = "") -> list[Setting]:
     """Every key that can be set, in the order of the class; an item of a list is shown as `<signal>`."""
-    settings = []
+    settings, texts = [], docstrings(cls)
     for name, field in cls.model_fields.items():
         key = prefix + name
         inner = [] if prefix.count(".") > 8 else _inner_models(field.annotation)  # a config may hold itself
         if not inner or inner[0][0] != "":
             value = "required" if field.is_required() else plain(field.get_default(call_default_factory=True))
             default = short(_to_yaml(value, flow=True).removesuffix("...\n").strip())
-            text = " ".join((field.description or "").split())
+            text = " ".join((field.description or texts.get(name, "")).split())
             settings.append(Setting(key, _type_text(field.annotation, field.metadata), default, text))
         for part, model in inner:
             settings += describe(model, f"{key}{part}.")
@@ -374,8 +375,7 @@ def _inner_models(annotation: Any) -> list[tuple[str, type[BaseModel]]]:
     """Nested models and the part of the key that leads there: "" directly, ".<name>" in a list or dict."""
     found = [("", model) for model in _models(annotation)]
     for model in _models(_item_annotation(annotation)):
-        label = next((name for name in _ITEM_NAMES if name in model.model_fields), "key")
-        found.append((f".<{label}>", model))
+        found.append((f".<{next((name for name in _ITEM_NAMES if name in model.model_fields), 'key')}>", model))
     return found
 
 

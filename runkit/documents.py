@@ -148,14 +148,14 @@ def _document(item: Fields, part: Part, text_field: str) -> Document:
     if isinstance(own_id, int) and not isinstance(own_id, bool):
         own_id = str(own_id)
     return Document(
-        id=own_id if isinstance(own_id, str) and own_id else id_of_text(text),
-        origin=item.origin,
-        text=text,
-        url=url_of(values),
-        source=source if isinstance(source, str) and source and not part.labelled else part.source,
-        language=url_of(values, "language"),
-        date=date_of(values),
-        meta=_meta(values.get("meta")),
+        own_id if isinstance(own_id, str) and own_id else id_of_text(text),
+        item.origin,
+        text,
+        url_of(values),
+        source if isinstance(source, str) and source and not part.labelled else part.source,
+        url_of(values, "language"),
+        date_of(values),
+        _meta(values.get("meta")),
     )
 
 

@@ -8,7 +8,7 @@ a parquet file is read.
 import contextlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -44,8 +44,7 @@ def fault_lines(faults: Iterable[Fault]) -> bytes:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(NamedTuple):
     """One record: its values by name and where it lies. `offset` as in `Fault`; for parquet the row."""
 
     origin: str  # "<file>#<byte offset or row>"

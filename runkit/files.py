@@ -92,7 +92,7 @@ def disk_fault(error: BaseException, path: Path, temp: Path, needed: int | None)
     return EnvironmentFault(f"Cannot write {path}: {os.strerror(number).lower()}{sizes}; {advice} and run again.")
 
 
-def write_bytes(path: Path | str, data: bytes | memoryview) -> None:
+def write_bytes(path: Path | str, data: bytes) -> None:
     """Write `data` whole or not at all."""
     with atomic_write(path, len(data)) as file:
         file.write(data)
@@ -158,6 +158,8 @@ def safe_join(root: Path | str, name: str) -> Path:
     fault = _name_fault(root, name)
     if fault is None:
         path = root / name
+        if not _has_link(root, name):  # following links takes 0.2 ms
+            return path
         try:
             real_root = root.resolve()
             if path.resolve().is_relative_to(real_root):
@@ -246,6 +248,15 @@ def _fsync_folder(folder: Path) -> None:
             raise EnvironmentFault(f"Cannot write to {folder}: {error.strerror}; use another disk.") from error
     finally:
         os.close(fd)
+
+
+def _has_link(root: Path, name: str) -> bool:
+    path = os.fspath(root)
+    for part in name.split("/"):
+        path = f"{path}/{part}"
+        if os.path.islink(path):  # noqa: PTH114
+            return True
+    return False
 
 
 def _name_fault(root: Path, name: str) -> str | None:

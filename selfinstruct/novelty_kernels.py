@@ -12,8 +12,10 @@ each computed LCS; 40 bytes a text and 48 for each list it stands in.
 """
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from runkit.compiled import njit
 
 EXACT = 256  # lengths below have a bucket each, longer ones share one for each eighth of a power of two
 BUCKETS = EXACT + 8 * 24

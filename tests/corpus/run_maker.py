@@ -11,8 +11,9 @@ from corpus.config import MEANS, CleanConfig, load
 from corpus.finish import add, statistics
 from corpus.page import Page
 from corpus.report import write_report
+from corpus.save import to_frame
 from corpus.signals import ALL_SIGNALS
-from corpus.store import part_name, to_frame
+from corpus.store import part_name
 from corpus.summary import summarise
 from runkit.files import write_json
 from runkit.inputs import InputFile, Plan

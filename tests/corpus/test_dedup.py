@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from corpus.config import DedupConfig
 from corpus.dedup import find_copies
+from corpus.dedup_config import DedupConfig
 from corpus.page import Page
 from corpus.reading import ReadShard
+from corpus.save import Save
 from corpus.signals import ALL_SIGNALS
-from corpus.store import Save, part_name
+from corpus.store import part_name
 from runkit.rundir import RunDir
 
 WORDS = [

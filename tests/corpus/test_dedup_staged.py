@@ -13,15 +13,15 @@ from datatrove.pipeline.dedup import MinhashDedupBuckets, MinhashDedupCluster
 from datatrove.pipeline.dedup.minhash import MinhashConfig
 from datatrove.utils.hashing import HashConfig
 
-from corpus import dedup_staged, store
-from corpus.config import DedupConfig
+from corpus import dedup_staged, save, store
 from corpus.dedup import find_copies
+from corpus.dedup_config import DedupConfig
 from corpus.dedup_staged import PAIR, Compared, compare_bucket, find_exact, read_joins, sign
 from corpus.minhash import BANDS
 from corpus.page import Page
 from corpus.reading import ReadShard
+from corpus.save import Save
 from corpus.signals import ALL_SIGNALS
-from corpus.store import Save
 from runkit.rundir import RunDir
 
 CONFIG = DedupConfig()
@@ -54,7 +54,7 @@ def texts(chooser: random.Random, count: int) -> list[tuple[str, str | None]]:
 @pytest.fixture(params=[1, 2])
 def run(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunDir]:
     """Four shards of several parts, one shard without a page; some pages have a reason."""
-    monkeypatch.setattr(store, "PART_CHARACTERS", 5_000)
+    monkeypatch.setattr(save, "PART_CHARACTERS", 5_000)
     chooser = random.Random(request.param)
     with RunDir.open(tmp_path / "run", "test", {}, []) as run:
         reader = ReadShard.__new__(ReadShard)

@@ -101,7 +101,7 @@ def test_no_window_reaches_into_what_is_cut_already(documents: list[str], data: 
 
 def lines_of(texts: Sequence[str], least: int = 1) -> list[tuple[int, str]]:
     codes, offsets = to_codes(texts)
-    lines, _, _ = pieces_of(texts, codes, offsets, least, 1)
+    lines, _ = pieces_of(texts, codes, offsets, least, 1)
     return shown(lines, codes)
 
 
@@ -123,7 +123,7 @@ def test_lines_are_those_of_python(texts: list[str], least: int) -> None:
 def test_paragraphs_lie_between_blank_lines_else_each_line_is_one() -> None:
     texts = ["甲一\n甲二\n\n乙一\n \n\n丙一\n丙二\n", "丁\n戊", "\n\n己\n"]
     codes, offsets = to_codes(texts)
-    _, paragraphs, _ = pieces_of(texts, codes, offsets, 1, 1)
+    _, paragraphs = pieces_of(texts, codes, offsets, 1, 1)
     expected = [(0, "甲一\n甲二"), (0, "乙一"), (0, "丙一\n丙二"), (1, "丁"), (1, "戊"), (2, "己")]
     assert shown(paragraphs, codes) == expected
 

@@ -22,7 +22,7 @@ FIND_COPIES = """
 import sys
 from pathlib import Path
 import numpy as np
-from corpus.config import DedupConfig
+from corpus.dedup_config import DedupConfig
 from corpus.dedup import find_copies
 from runkit.rundir import RunDir
 
