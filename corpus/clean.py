@@ -12,12 +12,23 @@ from pathlib import Path
 from typing import Any
 
 from corpus.config import MEANS, CleanConfig
-from corpus.distributed import FOLDER, Cluster, run_stage
+from corpus.distributed import FOLDER, Cluster, run_decision, run_stage
 from corpus.finish import add
 from corpus.quality_step import model_inputs
 from corpus.ray_cluster import Ray
 from corpus.slurm import Slurm
-from corpus.stages import DECIDE, FINISH, READ, Job, Options, decide, finish_shards, mark_name, read_shards
+from corpus.stages import (
+    DECIDE,
+    FINISH,
+    READ,
+    Job,
+    Options,
+    decide,
+    finish_shards,
+    forget_stages,
+    mark_name,
+    read_shards,
+)
 from runkit.console import progress
 from runkit.errors import UsageError
 from runkit.files import remove_stray_temps, sha256_file
@@ -52,12 +63,16 @@ def clean(run: RunDir, plan: Plan, config: CleanConfig, options: Options) -> dic
     """Run to the end; the statistics of the whole run (`corpus.finish.statistics`, with `faults` and `parts`)."""
     job = Job(run, plan, config, options)
     cluster = _cluster(job)
-    decided = run.done(mark_name(DECIDE, 0))
+    decided = run.done(mark_name(DECIDE))
     finished, work = _standing(run, plan, decided is not None)
     tell_rebuilt(run)
     work |= _read(job, finished, work) if cluster is None else _read_there(cluster, job, finished, work)
     if decided is None:
-        _decide(cluster, job, work)
+        if cluster is None:
+            decide(job, sorted(work))
+        else:
+            run_decision(cluster, job, sorted(work))
+    forget_stages(run)
     with progress("Writing", total=len(work), unit="shards", quiet=options.quiet) as advance:
         if cluster is None:
             finish_shards(job, sorted(work), lambda shard: advance(1))
@@ -89,14 +104,6 @@ def _read_there(cluster: Cluster, job: Job, finished: Mapping[int, Mark], work: 
     with progress("Cleaning", total=len(shards), unit="shards", quiet=job.options.quiet) as advance:
         run_stage(cluster, job, READ, shards, advance)
     return {shard: _mark(job.run, READ, shard, cluster) for shard in shards}
-
-
-def _decide(cluster: Cluster | None, job: Job, work: Mapping[int, Mark]) -> None:
-    if cluster is None:
-        decide(job, sorted(work))
-    else:
-        documents = sum(mark.data["documents"] for mark in work.values())
-        run_stage(cluster, job, DECIDE, sorted(work), documents=documents)
 
 
 def _standing(run: RunDir, plan: Plan, decided: bool) -> tuple[dict[int, Mark], dict[int, Mark]]:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corpus.charclass import tables
+from corpus.decode import decode
 from corpus.decontaminate_kernels import HAN, LETTER, SEPARATOR, TRANSPARENT, all_grams, gram_table
 from corpus.measure import to_codes
 from runkit.errors import InputError, UsageError
@@ -132,10 +133,12 @@ def _read_file(file: Path, name: str, label: str | None, with_answers: bool) -> 
 
 def _csv_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        text = decode(file.read_bytes(), None, html=False).text  # spreadsheets write GBK and UTF-16 as well
+        if "\0" in text or "\ufffd" in text:
+            raise InputError(f"{file} is no text in any encoding known here; convert it to UTF-8, or leave it out.")
         yield from enumerate(csv.DictReader(io.StringIO(text, newline=""), strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{file} cannot be read as CSV in UTF-8: {error}; mend it, or leave it out.") from error
+    except (OSError, csv.Error) as error:
+        raise InputError(f"{file} cannot be read as CSV: {error}; mend it, or leave it out.") from error
 
 
 def _json_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:

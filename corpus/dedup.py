@@ -3,12 +3,11 @@
 In: the fingerprints of all parts. Out: a decision for each copy: why it goes, which document stays for it, and how
 similar they are. Documents are taken best first (rank, `steps.text_quality`, then input order), so a cluster keeps its
 best version whatever the order of the dump. Near-duplicates: band collisions propose, the Jaccard similarity of the
-shingles decides, union-find gathers. About 150 bytes a document in memory (shingles stay mapped on disk).
+shingles decides, union-find gathers. No band looks at what another one found, so they can be compared on different
+machines (`corpus/dedup_staged.py`). About 110 bytes a document in memory (shingles stay mapped on disk).
 """
 
-import mmap
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,14 +15,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from corpus.dedup_config import DedupConfig
-from corpus.dedup_kernels import flatten, join_band, similarities
+from corpus.dedup_kernels import flatten, join
+from corpus.dedup_shingles import Joins, Shingles, join_members
 from corpus.minhash import BANDS
-from corpus.store import load_band, load_column, map_shingles, shard_of
+from corpus.store import load_band, load_column, shard_of
 from runkit.rundir import RunDir
 
-# In a bucket of a million copies every member is compared with the first that stayed, then with the next …; more than
-# this many different texts in one bucket means a degenerate band (a page template), and the rest is let through.
-MOST_PIVOTS = 64
 REASONS = ("", "dedup.url", "dedup.exact", "dedup.near")
 OLD_REASONS = ("", "dedup.old_url", "dedup.old_exact", "dedup.old_near")  # what stays is in an earlier run
 Advance = Callable[[int], None]
@@ -41,46 +38,45 @@ class Copies:
     similarity: NDArray[np.float32]
 
 
-class _Table:
-    """All documents, sorted best first."""
+class Table:
+    """All documents best first: at place p stands document `numbers[p]`, counted as the parts and their rows lie."""
 
-    def __init__(self, run: RunDir, parts: Sequence[str], ranks: Sequence[NDArray[np.int16]] | None) -> None:
+    def __init__(self, run: RunDir, parts: Sequence[str], ranks: Sequence[NDArray[np.int16]] | None = None) -> None:
         self.run, self.parts = run, parts
-        row = self._column("row", np.int64)
-        sizes = [len(load_column(run, name, "row")) for name in parts]
-        part = np.repeat(np.arange(len(parts), dtype=np.int32), sizes)
-        keys: list[NDArray] = [row, part, -self._column("quality", np.float32)]
+        keys = [-self.column("quality", np.float32)]
         if ranks is not None:
             keys.append(_join(list(ranks), np.int16))
-        order = np.lexsort(keys)
-        del keys
-        self.part, self.row, self.order = part[order], row[order], order
-        self.url = self._column("url", np.uint64)[order]
-        self.exact = [self._column("exact", np.uint64, 2, half)[order] for half in (0, 1)]
-        offsets = [load_column(run, name, "offsets") for name in parts]
-        self.starts = _join([part[:-1] for part in offsets], np.int64)[order]
-        self.stops = _join([part[1:] for part in offsets], np.int64)[order]
-        self.shingles = [map_shingles(run, name) for name in parts]
-        self.addresses = np.array([part.ctypes.data for part in self.shingles], np.int64)
+        self.numbers = np.lexsort(keys)  # stable: of equal documents the first in the input
+        self.shingles = Shingles(run, parts)
+        self.empty = (self.shingles.sizes() == 0)[self.numbers]
 
-    def _column(self, name: str, dtype: type, width: int = 0, half: int = 0) -> NDArray:
-        found = [load_column(self.run, part, name) for part in self.parts]
-        return _join([column[:, half] for column in found] if width else found, dtype)
+    def column(self, name: str, dtype: type) -> NDArray:
+        """A column of the fingerprints, by number."""
+        return _join([load_column(self.run, part, name) for part in self.parts], dtype)
 
     def band(self, number: int) -> NDArray[np.uint64]:
-        """Band hashes of all documents. Read when wanted: all 14 at once would double the memory of a document."""
-        return _join([load_band(self.run, name, number) for name in self.parts], np.uint64)[self.order]
+        """Band hashes, by number. Read when wanted: all 14 at once would double the memory of a document."""
+        return _join([load_band(self.run, name, number) for name in self.parts], np.uint64)
 
     def similarity(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.float64]:
         """Of pairs of places."""
-        return similarities(a, b, self.addresses, self.part, self.starts, self.stops)
+        return self.shingles.similarity(self.numbers[a], self.numbers[b])
 
-    def forget_pages(self) -> None:
-        """Let the system take back what was read of the shingles: mapped pages count as ours."""
-        for part in self.shingles:
-            if isinstance(mapped := getattr(part, "_mmap", None), mmap.mmap):
-                with suppress(OSError, ValueError):
-                    mapped.madvise(mmap.MADV_DONTNEED)
+
+class _Clusters:
+    """Union-find over the places of N documents. The root of a cluster is its best document."""
+
+    def __init__(self, count: int) -> None:
+        self.parent = np.arange(count, dtype=np.int64)
+        self.known = np.full(count, -1, np.int64)  # the last document that each one was found similar to,
+        self.similarity = np.zeros(count, np.float32)  # and how similar
+
+    def add(self, joins: Joins) -> None:
+        join(self.parent, joins.better, joins.place)
+        self.known[joins.place], self.similarity[joins.place] = joins.better, joins.similarity
+
+
+ReadJoins = Callable[[Table], Iterable[Joins]]
 
 
 def _join(arrays: list[NDArray], dtype: type) -> NDArray:
@@ -93,42 +89,60 @@ def find(
     config: DedupConfig,
     ranks: Sequence[NDArray[np.int16]] | None = None,
     advance: Advance = lambda count: None,
+    compared: ReadJoins | None = None,
 ) -> Copies:
     """All copies among the documents of the parts. Of a lower rank is better, whatever the quality.
 
-    Deterministic, whatever the number of workers was. `advance` is called for each of the 14 bands.
+    Deterministic, whatever the number of workers was. `advance` is called for each of the 14 bands; `compared` has what
+    other machines found in them, where they did.
     """
-    table = _Table(run, parts, ranks)
-    count = len(table.part)
-    keeper = np.arange(count, dtype=np.int64)  # the best document that each one is a copy of
-    kinds = np.zeros(count, np.int8)
-    if config.enabled and config.by_url:
-        _group([table.url], table.url != 0, keeper, kinds, 1)
-        copies = np.flatnonzero(kinds == 1)
-        wrong = copies[table.similarity(copies, keeper[copies]) < config.url_jaccard]
-        keeper[wrong], kinds[wrong] = wrong, 0
+    table = Table(run, parts, ranks)
+    keeper, kinds = exact_copies(table, config)
+    clusters = _Clusters(len(keeper))
     if config.enabled:
-        # Two 64-bit hashes side by side: one wrong merge is expected beyond 10^19 documents.
-        _group(table.exact, table.stops > table.starts, keeper, kinds, 2)
-        _near(table, config.jaccard, keeper, kinds, advance)
-    copies = np.flatnonzero(keeper != np.arange(count))
-    kept = keeper[copies]
-    found = Copies(
-        table.part[copies],
-        table.row[copies],
-        table.part[kept],
-        table.row[kept],
-        kinds[copies],
-        table.similarity(copies, kept).astype(np.float32),
-    )
-    table.forget_pages()
-    order = np.lexsort((found.row, found.part))
-    return Copies(*(getattr(found, name)[order] for name in Copies.__slots__))
+        standing = standing_places(table, keeper)
+        for joins in compared(table) if compared else _compare_bands(table, standing, clusters, config.jaccard):
+            clusters.add(joins)
+            advance(1)
+        roots = flatten(clusters.parent, standing)
+        near = standing[roots != standing]
+        keeper[near], kinds[near] = roots[roots != standing], 3
+        _resolve(keeper)
+    copies = np.flatnonzero(keeper != np.arange(len(keeper)))
+    return _copies(table, copies, keeper[copies], kinds[copies], clusters)
 
 
-def find_copies(run: RunDir, parts: Sequence[str], config: DedupConfig) -> pl.DataFrame:
-    """One row for each copy: `shard`, `id`, `reason`, `duplicate_of` (id), `similarity`."""
-    found = find(run, parts, config)
+def _compare_bands(table: Table, standing: NDArray[np.int64], clusters: _Clusters, threshold: float) -> Iterator[Joins]:
+    numbers = table.numbers[standing]
+    for band in range(BANDS):
+        keys = table.band(band)[numbers]
+        yield join_members(table.shingles, keys, standing, numbers, threshold, clusters.known, clusters.similarity)
+        table.shingles.forget_pages()
+
+
+def _copies(
+    table: Table, copies: NDArray[np.int64], kept: NDArray[np.int64], kinds: NDArray[np.int8], clusters: _Clusters
+) -> Copies:
+    similarity = clusters.similarity[copies]
+    unknown = clusters.known[copies] != kept  # joined by way of a third
+    similarity[unknown] = table.similarity(copies[unknown], kept[unknown])
+    table.shingles.forget_pages()
+    row = table.column("row", np.int64)
+    numbers, kept_numbers = table.numbers[copies], table.numbers[kept]
+    order = np.argsort(numbers)
+    numbers, kept_numbers = numbers[order], kept_numbers[order]
+    part, kept_part = table.shingles.parts_of(numbers), table.shingles.parts_of(kept_numbers)
+    return Copies(part, row[numbers], kept_part, row[kept_numbers], kinds[order], similarity[order])
+
+
+def find_copies(
+    run: RunDir,
+    parts: Sequence[str],
+    config: DedupConfig,
+    compared: ReadJoins | None = None,
+) -> pl.DataFrame:
+    """One row for each copy: `shard`, `id`, `reason`, `duplicate_of` (id), `similarity`. `compared` as in `find`."""
+    found = find(run, parts, config, compared=compared)
     return pl.DataFrame(
         {
             "shard": pl.Series([shard_of(parts[part]) for part in found.part], dtype=pl.Int64),
@@ -148,6 +162,31 @@ def _ids(run: RunDir, parts: Sequence[str], part: NDArray[np.int32], row: NDArra
         places = np.searchsorted(load_column(run, parts[number], "row"), row[here])
         ids[here] = load_column(run, parts[number], "id")[places]
     return [id.decode() for id in ids.tolist()]
+
+
+def exact_copies(table: Table, config: DedupConfig) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+    """Copies by URL and by text: for each place the best document that it is a copy of, and its place in REASONS."""
+    count = len(table.numbers)
+    keeper, kinds = np.arange(count, dtype=np.int64), np.zeros(count, np.int8)
+    if config.enabled and config.by_url:
+        url = table.column("url", np.uint64)[table.numbers]
+        _group([url], url != 0, keeper, kinds, 1)
+        copies = np.flatnonzero(kinds == 1)
+        wrong = copies[table.similarity(copies, keeper[copies]) < config.url_jaccard]
+        keeper[wrong], kinds[wrong] = wrong, 0
+    if config.enabled:
+        # Two 64-bit hashes side by side: one wrong merge is expected beyond 10^19 documents.
+        halves = [
+            _join([load_column(table.run, part, "exact")[:, half] for part in table.parts], np.uint64)[table.numbers]
+            for half in (0, 1)
+        ]
+        _group(halves, ~table.empty, keeper, kinds, 2)
+    return keeper, kinds
+
+
+def standing_places(table: Table, keeper: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Places of the documents that are to be compared, ascending: no copies so far, and with a text."""
+    return np.flatnonzero((keeper == np.arange(len(keeper))) & ~table.empty)
 
 
 def _group(
@@ -176,30 +215,3 @@ def _resolve(keeper: NDArray[np.int64]) -> None:
     """Point every copy at the end of its chain: what stays for a copy of a copy."""
     while not np.array_equal(keeper, onward := keeper[keeper]):
         keeper[:] = onward
-
-
-def _near(
-    table: _Table, threshold: float, keeper: NDArray[np.int64], kinds: NDArray[np.int8], advance: Advance
-) -> None:
-    standing = np.flatnonzero((keeper == np.arange(len(keeper))) & (table.stops > table.starts))
-    parent = np.arange(len(keeper), dtype=np.int64)
-    for number in range(BANDS):
-        keys = table.band(number)[standing]
-        order = np.argsort(keys, kind="stable")
-        join_band(
-            keys[order],
-            standing[order],
-            parent,
-            table.addresses,
-            table.part,
-            table.starts,
-            table.stops,
-            threshold,
-            MOST_PIVOTS,
-        )
-        table.forget_pages()
-        advance(1)
-    roots = flatten(parent, standing)
-    copies = standing[roots != standing]
-    keeper[copies], kinds[copies] = roots[roots != standing], 3
-    _resolve(keeper)

@@ -41,6 +41,8 @@ class LinesConfig(Config):
     """Cut such lines."""
     min_documents: int = Field(20, ge=2)
     """In so many documents a line must stand."""
+    min_share: float = Field(0, ge=0, le=1)
+    """And in so large a share of the documents that are no copies: with 0.0001, in 100 of a million."""
     min_chars: int = Field(6, ge=1)
     """Visible characters of a line that may be cut."""
     keep: Keep = "none"

@@ -5,6 +5,7 @@ goes; `repeats.parquet`, what repeats most. Documents of an earlier run come fir
 nothing in them is touched. Copies are left out before lines are counted, and what is cut before substrings are sought.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -230,9 +231,12 @@ def _grouped(copies: pl.DataFrame) -> list[tuple[tuple[str], pl.Series]]:
 def decide_cuts(run: RunDir, parts: Sequence[Part], config: DeepDedupConfig, workers: int, advance: Advance) -> None:
     """Write and mark `cuts/` and `repeats.parquet`. `advance(part)` as substrings are sought."""
     decision = _Decision(run, parts, config, workers)
-    for kind, chosen in (("lines", config.lines), ("paragraphs", config.paragraphs)):
-        if chosen.enabled:
-            decision.pieces(kind, chosen.min_documents, chosen.keep == "first")
+    if (lines := config.lines).enabled:
+        standing = sum(int(of_part.sum()) for of_part in decision.standing)
+        least = max(lines.min_documents, math.ceil(lines.min_share * standing))
+        decision.pieces("lines", least, lines.keep == "first")
+    if (paragraphs := config.paragraphs).enabled:
+        decision.pieces("paragraphs", paragraphs.min_documents, paragraphs.keep == "first")
     if config.substrings.enabled:
         decision.substrings(advance)
     decision.save()

@@ -1,15 +1,16 @@
 """Numba kernels of the near-duplicate search: buckets of one band, verified on the shingles, joined by union-find.
 
 In: band hashes of documents that are sorted best first, and the addresses of their shingles, which stay mapped on disk.
-Out: a forest in which every copy points towards the best document of its cluster. A bucket costs one comparison for
-each member that is not joined yet: two probes of a table a shingle, 20 µs for 2,000 characters.
+Out: what is similar, and a forest in which every copy points towards the best document of its cluster. A bucket costs
+one comparison for each member, unless it is known already: two probes of a table a shingle, 20 µs for 2,000 characters.
 """
 
 import numpy as np
-from numba import carray, njit, types
+from numba import carray, types
 from numba.extending import intrinsic
 
 from corpus.minhash import overlap, shingle_set
+from runkit.compiled import njit
 
 
 @intrinsic
@@ -23,9 +24,8 @@ def _pointer(typingctx, address):
 
 
 @njit(cache=True)
-def _shingles(addresses, part, starts, stops, place):
-    whole = carray(_pointer(addresses[part[place]]), stops[place])
-    return whole[starts[place] : stops[place]]
+def _shingles(address, start, stop):
+    return carray(_pointer(address), stop)[start:stop]
 
 
 @njit(cache=True)
@@ -37,42 +37,51 @@ def _root(parent, place):
 
 
 @njit(cache=True)
-def join_band(keys, places, parent, addresses, part, starts, stops, threshold, most_pivots):
-    """Join what shares a key and is similar enough. `keys` ascending; of one key, `places` ascending (best first).
+def join_band(keys, places, known, similarity, addresses, starts, stops, threshold, most_pivots):
+    """Which members of one band are similar enough to a better one that shares their key.
 
-    Returns the number of comparisons.
+    `keys` ascending; of one key, `places` ascending (best first). `known` and `similarity` come with what is known of a
+    member, the place of a similar document (-1: none), and go with what was found. Returns for each whether it joined.
     """
-    compared = 0
+    joined = np.zeros(len(keys), np.bool_)
     begin = 0
     while begin < len(keys):
         end = begin + 1
         while end < len(keys) and keys[end] == keys[begin]:
             end += 1
-        if end - begin > 1:
-            rest = places[begin:end].copy()
-            size = end - begin
-            for _ in range(most_pivots):
-                if size < 2:
-                    break
-                pivot = rest[0]
-                mine, count = np.zeros(0, np.uint64), 0
-                left = 0
-                for k in range(1, size):
-                    other = rest[k]
-                    a, b = _root(parent, pivot), _root(parent, other)
-                    if a == b:
-                        continue
-                    if not len(mine):
-                        mine, count = shingle_set(_shingles(addresses, part, starts, stops, pivot))
-                    compared += 1
-                    if overlap(mine, count, _shingles(addresses, part, starts, stops, other)) >= threshold:
-                        parent[max(a, b)] = min(a, b)
-                    else:
-                        rest[left] = other
-                        left += 1
-                size = left
+        rest = np.arange(begin, end)
+        size = end - begin
+        for _ in range(most_pivots):
+            if size < 2:
+                break
+            pivot = rest[0]
+            mine, count = np.zeros(0, np.uint64), 0
+            left = 0
+            for k in range(1, size):
+                other = rest[k]
+                if known[other] == places[pivot]:
+                    joined[other] = True
+                    continue
+                if not len(mine):
+                    mine, count = shingle_set(_shingles(addresses[pivot], starts[pivot], stops[pivot]))
+                found = overlap(mine, count, _shingles(addresses[other], starts[other], stops[other]))
+                if found >= threshold:
+                    joined[other] = True
+                    known[other], similarity[other] = places[pivot], found
+                else:
+                    rest[left] = other
+                    left += 1
+            size = left
         begin = end
-    return compared
+    return joined
+
+
+@njit(cache=True)
+def join(parent, a, b):
+    """Join the clusters of pairs of places; the root of a cluster is its least place."""
+    for i in range(len(a)):
+        x, y = _root(parent, a[i]), _root(parent, b[i])
+        parent[max(x, y)] = min(x, y)
 
 
 @njit(cache=True)
@@ -85,10 +94,10 @@ def flatten(parent, places):
 
 
 @njit(cache=True)
-def similarities(a, b, addresses, part, starts, stops):
-    """Jaccard similarity of each pair of places: (len(a),)."""
-    found = np.empty(len(a), np.float64)
-    for i in range(len(a)):
-        mine, count = shingle_set(_shingles(addresses, part, starts, stops, a[i]))
-        found[i] = overlap(mine, count, _shingles(addresses, part, starts, stops, b[i]))
+def similarities(addresses, starts, stops, other_addresses, other_starts, other_stops):
+    """Jaccard similarity of pairs of documents, given where the shingles of each lie: (pairs,)."""
+    found = np.empty(len(starts), np.float64)
+    for i in range(len(starts)):
+        mine, count = shingle_set(_shingles(addresses[i], starts[i], stops[i]))
+        found[i] = overlap(mine, count, _shingles(other_addresses[i], other_starts[i], other_stops[i]))
     return found

@@ -19,10 +19,13 @@ from typing import Any, Protocol
 import orjson
 from loguru import logger
 
+from corpus.dedup_staged import Compared
 from corpus.distributed_rank import RankStep, end_file
-from corpus.stages import DECIDE, READ, Job, mark_name
+from corpus.stages import BUCKETS, DECIDE, EXACT, READ, SIGN, Job, mark_name, parts_of
+from runkit.console import progress
 from runkit.errors import EnvironmentFault, InputError, RefusedError, UsageError
 from runkit.inputs import Part, Plan
+from runkit.planned import tell_rebuilt
 from runkit.rundir import RunDir
 
 FOLDER = "jobs"
@@ -39,7 +42,20 @@ class Launch:
     stage: str
     groups: list[list[int]]
     folder: Path
-    documents: int = 0  # that are to be compared, for the memory of `decide`
+    compared: Compared | None = None
+
+    @property
+    def alone(self) -> bool:
+        """One rank with one CPU, for which the settings name the memory apart."""
+        return self.stage in ALONE
+
+    def mem_gb(self, of_one: float | None, of_cpu: float, cpus: int) -> float:
+        """Memory of a rank, given what the settings say of a rank that is `alone` and of a CPU, GiB."""
+        documents = self.compared.total if self.compared else 0
+        if self.alone:
+            return of_one or decide_mem_gb(documents)
+        least = bucket_mem_gb(self.compared) if self.compared and self.stage == BUCKETS else 0
+        return max(of_cpu, least) * cpus
 
 
 class Cluster(Protocol):
@@ -63,28 +79,37 @@ class Cluster(Protocol):
         """Stop what an earlier start in the same run directory left running, and wait until it is gone."""
 
 
+ALONE = {EXACT, DECIDE}  # stages of one rank and one CPU
+
+
 def decide_mem_gb(documents: int) -> float:
-    """What the decision about copies takes: 271 bytes a document were measured."""
-    return 1 + 0.35 * documents / 1e6
+    """What the stages of one rank take: 100 bytes a document were measured."""
+    return 1 + 0.15 * documents / 1e6
+
+
+def bucket_mem_gb(compared: Compared) -> float:
+    """What a worker of `buckets` takes: 25 bytes a document, and 80 for each in its range."""
+    return 1 + 0.03 * compared.total / 1e6 + 0.1 * compared.total / compared.ranges / 1e6
 
 
 def run_stage(
     cluster: Cluster,
     job: Job,
     stage: str,
-    shards: Sequence[int],
+    units: Sequence[int],
     advance: Callable[[int], None] = lambda count: None,
-    documents: int = 0,
+    compared: Compared | None = None,
 ) -> None:
-    """One stage over shards that have no mark yet. UserError: a rank did not do its part."""
-    if not shards and stage != DECIDE:
+    """One stage over units (shards, mostly) that have no mark yet. UserError: a rank did not do its part."""
+    if not units:
         return
-    count = 1 if stage == DECIDE else min(cluster.ranks(len(shards)), len(shards))
-    groups = [list(shards[rank::count]) for rank in range(count)]
+    count = 1 if stage in ALONE else min(cluster.ranks(len(units)), len(units))
+    groups = [list(units[rank::count]) for rank in range(count)]
     folder = _next_folder(job.run, stage)
-    step = RankStep(_portable(job, stage, cluster.cpus_per_task), stage, groups, folder, cluster.forked)
-    launch = Launch(step, stage, groups, folder, documents)
-    wanted = {f"{mark_name(stage, shard)}.json" for shard in (shards if stage != DECIDE else [0])}
+    workers = 1 if stage in ALONE else cluster.cpus_per_task
+    step = RankStep(_portable(job, stage, workers), stage, groups, folder, cluster.forked, compared)
+    launch = Launch(step, stage, groups, folder, compared)
+    wanted = {f"{mark_name(stage, unit)}.json" for unit in units}
     seen = 0
 
     def tick() -> None:
@@ -99,6 +124,30 @@ def run_stage(
     job.options.cpu_seconds_elsewhere.extend(float(end["cpu_seconds"]) for end in ends if "cpu_seconds" in end)
     _check(cluster, job, launch)
     tick()
+
+
+def run_decision(cluster: Cluster, job: Job, shards: Sequence[int]) -> None:
+    """Find the copies among the pages of all shards, in stages, up to the mark `copies`."""
+    run, quiet = job.run, job.options.quiet
+    parts = [parts_of(run, shard) for shard in shards]
+    if not job.config.dedup.enabled:
+        run_stage(cluster, job, DECIDE, [0], compared=Compared(list(shards), parts, [0] * len(parts)))
+        return
+    # Those of an earlier start without a cluster; where pages are read on one, they are signed there as well.
+    run_stage(cluster, job, SIGN, _left(run, SIGN, shards))
+    signed = [run.done(mark_name(SIGN, shard), sizes_only=True) for shard in shards]
+    compared = Compared(list(shards), parts, [int(mark.data["documents"]) if mark else 0 for mark in signed])
+    run_stage(cluster, job, EXACT, _left(run, EXACT, [0]), compared=compared)
+    left = _left(run, BUCKETS, compared.units)
+    with progress("Comparing", total=len(left), unit="ranges", quiet=quiet) as advance:
+        run_stage(cluster, job, BUCKETS, left, advance, compared)
+    run_stage(cluster, job, DECIDE, [0], compared=compared)
+
+
+def _left(run: RunDir, stage: str, units: Sequence[int]) -> list[int]:
+    left = [unit for unit in units if run.done(mark_name(stage, unit)) is None]
+    tell_rebuilt(run)
+    return left
 
 
 def _portable(job: Job, stage: str, workers: int) -> Job:
@@ -144,12 +193,14 @@ def _check(cluster: Cluster, job: Job, launch: Launch) -> None:
         time.sleep(SETTLE_STEP_S)  # a network file system shows what others wrote after a while
     if not missing:
         return
-    ranks, shards = sorted(missing), sum(map(len, missing.values()))
+    ranks, units = sorted(missing), sum(map(len, missing.values()))
     logs = [cluster.log(launch, rank) for rank in ranks[:MOST_NAMED]]
     where = ", ".join(str(log) for log in logs if log.is_file())
     where = f"Log: {where}" if where else f"There is no log in {launch.folder}: is it on a disk that all machines see?"
     told = [(rank, fault) for rank in ranks if (fault := _fault(launch.folder, rank))]
-    head = f"Stage {launch.stage}: {_ranks(ranks)} of {len(launch.groups)} failed, {shards} shards are missing"
+    head = f"Stage {launch.stage}: {_ranks(ranks)} of {len(launch.groups)} failed"
+    if not launch.alone:
+        head += f", {units} {'ranges of hashes' if launch.stage == BUCKETS else 'shards'} are missing"
     if told:
         rank, fault = told[0]
         if fault["exit_code"] not in _ERRORS:
@@ -166,10 +217,9 @@ def _ranks(ranks: list[int]) -> str:
 
 
 def _missing(run: RunDir, launch: Launch) -> dict[int, list[int]]:
-    """Shards without their mark, by rank."""
+    """Units without their mark, by rank."""
     found = {}
-    for rank, shards in enumerate(launch.groups):
-        units = [0] if launch.stage == DECIDE else shards
+    for rank, units in enumerate(launch.groups):
         if left := [unit for unit in units if run.done(mark_name(launch.stage, unit), sizes_only=True) is None]:
             found[rank] = left
     run.damaged.clear()

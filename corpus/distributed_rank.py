@@ -1,8 +1,9 @@
-"""What one rank of a distributed stage does, on whatever machine it finds itself: its shards, then a note of its end.
+"""What one rank of a distributed stage does, on whatever machine it finds itself: its units, then a note of its end.
 
-In: a `Job` and the shards of every rank, pickled. Out: the marks of its shards, and `<folder>/ends/<rank>.json` with
-its CPU seconds, or with the sentence that the person at the command shall read. Shards that have their mark are passed
-over, so a rank that is begun again, by Slurm or by Ray, does only what is missing.
+In: a `Job` and the units of every rank, pickled; a unit is a shard or, in the stage `buckets`, a range of hashes. Out:
+the marks of its units, and `<folder>/ends/<rank>.json` with its CPU seconds, or with the sentence that the person at
+the command shall read. Units that have their mark are passed over, so a rank that is begun again, by Slurm or by Ray,
+does only what is missing.
 """
 
 import os
@@ -15,7 +16,8 @@ from typing import Any
 
 from datatrove.pipeline.base import PipelineStep
 
-from corpus.stages import DECIDE, FINISH, READ, Job, decide, finish_shards, mark_name, read_shards
+from corpus.dedup_staged import Compared
+from corpus.stages import DECIDE, FINISH, READ, SIGN, Job, compare, finish_shards, mark_name, read_shards, sign_shards
 from runkit.errors import EnvironmentFault, UserError
 from runkit.files import write_json
 from runkit.rundir import RunDir
@@ -32,11 +34,19 @@ class RankStep(PipelineStep):
 
     type = "stage"
 
-    def __init__(self, job: Job, stage: str, groups: list[list[int]], folder: Path, forked: bool) -> None:
+    def __init__(
+        self,
+        job: Job,
+        stage: str,
+        groups: list[list[int]],
+        folder: Path,
+        forked: bool,
+        compared: Compared | None = None,
+    ) -> None:
         super().__init__()
         self.name = stage
         self.job, self.stage, self.groups, self.folder = job, stage, groups, folder
-        self.forked = forked
+        self.forked, self.compared = forked, compared
         self.versions = job.run.manifest.get("versions", {})
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Any:
@@ -62,17 +72,19 @@ class RankStep(PipelineStep):
     def _work(self, rank: int) -> None:
         # What this process learns of damaged files is no concern of the other ranks.
         job = replace(self.job, run=RunDir(self.job.run.path, self.job.run.manifest, True))
-        shards = self.groups[rank]
-        if self.stage == DECIDE:
-            decide(job, shards)
-            return
-        shards = [shard for shard in shards if job.run.done(mark_name(self.stage, shard)) is None]
+        units = [unit for unit in self.groups[rank] if job.run.done(mark_name(self.stage, unit)) is None]
         job.run.damaged.clear()
         if self.stage == READ:
-            read_shards(job, shards, _nothing, _nothing)
+            read_shards(job, units, _nothing, _nothing)
+            if job.config.dedup.enabled and job.run.done(mark_name(DECIDE), sizes_only=True) is None:
+                sign_shards(job, units)
+        elif self.stage == SIGN:
+            sign_shards(job, units)
+        elif self.stage == FINISH:
+            finish_shards(job, units, _nothing)
         else:
-            assert self.stage == FINISH
-            finish_shards(job, shards, _nothing)
+            assert self.compared is not None
+            compare(job, self.stage, self.compared, units)
 
     def _check_versions(self) -> None:
         """Other versions of the libraries may give other bytes, and a run must not be made of two halves."""

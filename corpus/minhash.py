@@ -21,6 +21,8 @@ from runkit.compiled import njit
 
 BANDS, ROWS = 14, 8
 WIDTH = 5  # characters a shingle
+HASH_BITS = 61  # of a band hash, as many as one of datatrove has, whose stages can read them then
+_SPARE_BITS = np.uint64(64 - HASH_BITS)
 _PRIME = np.uint64(0x100000001B3)
 _OLDEST = np.uint64(pow(0x100000001B3, WIDTH, 2**64))
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -110,7 +112,7 @@ def _fingerprint(codes, offsets, letters):
             value = np.uint64(band + 1)
             for row in range(ROWS):
                 value = mix(value ^ filled[band * ROWS + row]) * _GOLDEN
-            bands[d, band] = value
+            bands[d, band] = value >> _SPARE_BITS
     return exact, bands, shingles[: ends[documents]], ends
 
 

@@ -23,7 +23,7 @@ from corpus.quality_ngrams import batches, codes_of, features_of, strongest
 from corpus.quality_report import write_fit_report
 from corpus.quality_sets import Text, TextSet, inputs_of, languages_of, parted, plan_set, read_set, tell_set
 from runkit.console import emit_json, say
-from runkit.errors import EnvironmentFault
+from runkit.errors import UsageError
 from runkit.files import sha256_file, write_json
 from runkit.personal import mask_personal
 from runkit.planned import keep_apart, tell_rebuilt, tell_skipped
@@ -94,7 +94,7 @@ def _sklearn() -> str:
     try:
         return version("scikit-learn")
     except ModuleNotFoundError as error:
-        raise EnvironmentFault("Fitting needs scikit-learn: `pip install scikit-learn`, then run again.") from error
+        raise UsageError("Fitting needs scikit-learn: `pip install scikit-learn`, then run again.") from error
 
 
 class _Fit:

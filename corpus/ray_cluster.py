@@ -16,9 +16,8 @@ from typing import Any
 
 from datatrove.executor.ray import RayPipelineExecutor
 
-from corpus.distributed import Launch, decide_mem_gb
+from corpus.distributed import Launch
 from corpus.distributed_config import RayConfig
-from corpus.stages import DECIDE
 from runkit.errors import EnvironmentFault, UsageError
 
 RANKS_PER_PLACE = 4  # a place that is done with an easy rank takes another
@@ -51,11 +50,9 @@ class Ray:
         return max(1, int(cpus // self.config.cpus_per_task)) * RANKS_PER_PLACE
 
     def run(self, launch: Launch, tick: Callable[[], None]) -> None:
-        alone = launch.stage == DECIDE
-        cpus, mem_gb = self.config.cpus_per_task, self.config.mem_per_cpu_gb * self.config.cpus_per_task
-        if alone:
-            cpus, mem_gb = 1, self.config.decide_mem_gb or decide_mem_gb(launch.documents)
-        self._check_room(cpus, mem_gb, "ray.decide_mem_gb" if alone else "ray.mem_per_cpu_gb")
+        cpus = 1 if launch.alone else self.config.cpus_per_task
+        mem_gb = launch.mem_gb(self.config.decide_mem_gb, self.config.mem_per_cpu_gb, cpus)
+        self._check_room(cpus, mem_gb, "ray.decide_mem_gb" if launch.alone else "ray.mem_per_cpu_gb")
         executor = _Executor(
             [launch.step],
             tasks=len(launch.groups),

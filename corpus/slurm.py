@@ -20,9 +20,8 @@ from typing import Any
 
 from datatrove.executor.slurm import SlurmPipelineExecutor, default_job_id_retriever
 
-from corpus.distributed import Launch, decide_mem_gb
+from corpus.distributed import Launch
 from corpus.distributed_config import SlurmConfig
-from corpus.stages import DECIDE
 from runkit.console import say
 from runkit.errors import EnvironmentFault, UsageError
 
@@ -63,9 +62,8 @@ class _Executor(SlurmPipelineExecutor):
     """datatrove's, without its jobs on the side."""
 
     def __init__(self, launch: Launch, config: SlurmConfig, name: str) -> None:
-        cpus, mem_gb = config.cpus_per_task, config.mem_per_cpu_gb * config.cpus_per_task
-        if launch.stage == DECIDE:
-            cpus, mem_gb = 1, config.decide_mem_gb or decide_mem_gb(launch.documents)
+        cpus = 1 if launch.alone else config.cpus_per_task
+        mem_gb = launch.mem_gb(config.decide_mem_gb, config.mem_per_cpu_gb, cpus)
         super().__init__(
             [launch.step],
             tasks=len(launch.groups),

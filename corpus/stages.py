@@ -1,21 +1,24 @@
-"""The three stages of `corpus clean`: read shards, decide about copies, finish shards. Each waits for all of the last.
+"""The stages of `corpus clean`: read shards, decide about copies, finish shards. Each waits for all of the last.
 
 In: a `Job`, which pickles, so that a stage runs in this process or on another machine that sees the run directory. Out:
 marks, in the order in which they appear: `work-<shard>` (its pages lie in `work/`), `copies` (the deduplication is
-decided), `done-<shard>` (its documents and rejected documents lie in place; its work files go). All three run in the
-pool of `corpus/executor.py`, so a worker that is killed costs the shard at hand and no more. The process that drives
-them never calls polars before they are over: a forked worker would inherit threads that are not there.
+decided), `done-<shard>` (its documents and rejected documents lie in place; its work files go). Many machines share the
+decision as well: `sign`, `exact` and `buckets` come before it (`corpus/dedup_staged.py`). All run in the pool of
+`corpus/executor.py`, so a worker that is killed costs the shard at hand and no more. The process that drives them never
+calls polars before they are over: a forked worker would inherit threads that are not there.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import polars as pl
 from datatrove.pipeline.base import PipelineStep
 
 from corpus.config import CleanConfig, WorkerConfig
-from corpus.dedup import find_copies
+from corpus.dedup import ReadJoins, find_copies
+from corpus.dedup_staged import Compared, compare_bucket, find_exact, read_joins, sign
 from corpus.executor import Advance, Finished, ShardExecutor
 from corpus.extract import warm_extractor
 from corpus.finish import finish_shard
@@ -30,7 +33,15 @@ from runkit.inputs import Plan
 from runkit.rundir import Mark, RunDir
 
 COPIES = "copies.parquet"
-READ, DECIDE, FINISH = "read", "decide", "finish"
+READ, SIGN, EXACT, BUCKETS, DECIDE, FINISH = "read", "sign", "exact", "buckets", "decide", "finish"
+MARKS = {
+    READ: "work-{:05d}",
+    SIGN: "sign-{:05d}",
+    EXACT: "exact",
+    BUCKETS: "bucket-{:05d}",
+    DECIDE: "copies",
+    FINISH: "done-{:05d}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +67,9 @@ class Job:
     options: Options
 
 
-def mark_name(stage: str, shard: int) -> str:
-    """The mark that a stage leaves of a shard."""
-    return {READ: f"work-{shard:05d}", DECIDE: "copies", FINISH: f"done-{shard:05d}"}[stage]
+def mark_name(stage: str, unit: int = 0) -> str:
+    """The mark that a stage leaves of a shard; of a range of hashes in `buckets`; of all in `exact` and `decide`."""
+    return MARKS[stage].format(unit)
 
 
 def read_shards(
@@ -89,11 +100,58 @@ def read_shards(
     executor.run_shards(shards, advance, finished)
 
 
+def parts_of(run: RunDir, shard: int) -> list[str]:
+    """Names of the parts of a shard that was read."""
+    return [part_name(shard, part) for part in range(int(_work_mark(run, shard, sizes_only=True).data["parts"]))]
+
+
 def decide(job: Job, shards: Sequence[int]) -> None:
     """Find the copies among all pages of `work/` and record the decision: the mark `copies`."""
-    # It takes what memory and time it takes, which grow with the run.
+    _run_units(job, DECIDE, partial(_decide, job, shards), [0], 1)
+
+
+def sign_shards(job: Job, shards: Sequence[int]) -> None:
+    """Write the band hashes of shards for `compare`."""
+
+    def work(shard: int) -> None:
+        sign(job.run, mark_name(SIGN, shard), shard, parts_of(job.run, shard))
+
+    _run_units(job, SIGN, work, shards, job.options.workers)
+
+
+def compare(job: Job, stage: str, compared: Compared, units: Sequence[int]) -> None:
+    """The stages `exact`, `buckets` and `decide` of a deduplication that many machines share."""
+    run, config = job.run, job.config.dedup
+
+    def work(unit: int) -> None:
+        if stage == EXACT:
+            find_exact(run, mark_name(EXACT), compared, config)
+        elif stage == BUCKETS:
+            compare_bucket(run, mark_name(BUCKETS, unit), compared, unit, config.jaccard)
+        else:
+            _decide(job, compared.shards, 0, read_joins(run, compared) if config.enabled else None)
+
+    _run_units(job, stage, work, units, job.options.workers)
+
+
+def forget_stages(run: RunDir) -> None:
+    """Take back the marks of `sign`, `exact` and `buckets`, which are of no use once `copies` is there."""
+    for pattern in ("sign-*", "exact", "bucket-*"):
+        for file in (run.path / "marks").glob(f"{pattern}.json"):
+            run.forget(file.stem)
+
+
+def _decide(job: Job, shards: Sequence[int], unit: int, joins: ReadJoins | None = None) -> None:
+    run = job.run
+    parts = [name for shard in shards for name in parts_of(run, shard)]
+    copies = find_copies(run, parts, job.config.dedup, joins)
+    run.mark(mark_name(DECIDE), write_parquet(run, COPIES, copies), {"copies": len(copies)})
+
+
+def _run_units(job: Job, name: str, work: Callable[[int], None], units: Sequence[int], workers: int) -> None:
+    # They take what memory and time they take, which grow with the run.
     limits = WorkerConfig(record_timeout_s=1e12, memory_mb=2**40)
-    ShardExecutor([_Decide(job.run, job.config, shards)], 1, limits).run_shards([0], _nothing, _nothing)
+    ShardExecutor([_Units(job.run, name, work)], workers, limits).run_shards(units, _nothing, _nothing)
 
 
 def finish_shards(job: Job, shards: Sequence[int], finished: Finished) -> None:
@@ -128,18 +186,13 @@ class Unit(PipelineStep):
         return iter(())
 
 
-class _Decide(Unit):
-    name = "deduplicate"
-
-    def __init__(self, run: RunDir, config: CleanConfig, shards: Sequence[int]) -> None:
+class _Units(Unit):
+    def __init__(self, run: RunDir, name: str, work: Callable[[int], None]) -> None:
         super().__init__(run)
-        self.config, self.shards = config, shards
+        self.name, self.work = name, work
 
     def unit(self, shard: int) -> None:
-        run = self.run_dir
-        parts = [part_name(number, part) for number in self.shards for part in range(_parts(run, number))]
-        copies = find_copies(run, parts, self.config.dedup)
-        run.mark(mark_name(DECIDE, 0), write_parquet(run, COPIES, copies), {"copies": len(copies)})
+        self.work(shard)
 
 
 class _Finish(Unit):
@@ -163,10 +216,6 @@ class _Finish(Unit):
         run.forget(mark_name(READ, shard))
         for file in run.file("work").glob(f"{shard:05d}-*"):
             file.unlink(missing_ok=True)
-
-
-def _parts(run: RunDir, shard: int) -> int:
-    return int(_work_mark(run, shard, sizes_only=True).data["parts"])
 
 
 def _work_mark(run: RunDir, shard: int, sizes_only: bool = False) -> Mark:

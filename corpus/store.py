@@ -97,6 +97,11 @@ def write_array(run: RunDir, name: str, array: NDArray) -> dict[str, str]:
     return _write(run, name, head.getbuffer(), np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
+def write_raw(run: RunDir, name: str, array: NDArray) -> dict[str, str]:
+    """Write the bytes of one array and nothing else; {name: sha256}."""
+    return _write(run, name, np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+
 def url_hash(url: str | None) -> int:
     """64 bits of the normalised URL, 0 without one."""
     key = normalize_url(url) if url else ""

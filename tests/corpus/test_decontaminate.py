@@ -280,13 +280,21 @@ def test_nothing_that_was_read_runs_or_commands(
     assert "<script>alert(2)</script>" in said and "\x1b" not in said and "\x07" not in said
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16", "big5"])
+def test_tables_of_spreadsheets_are_read_in_any_encoding(encoding: str, tmp_path: Path) -> None:
+    rows = "id,question,A,B\r\n0,中國最長的河流是哪一條？請選出正確的答案。,長江,黃河\r\n"
+    (tmp_path / "items.csv").write_bytes(rows.encode(encoding))
+    items, _ = read_items([str(tmp_path / "items.csv")], True)
+    assert len(items) == 1 and "中國最長的河流是哪一條？請選出正確的答案。\n長江\n黃河" in items[0].texts
+
+
 def test_errors_state_the_fix(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words = ["decontaminate", str(folder / "documents.jsonl"), "--out", str(tmp_path / "run")]
     assert run_app(app, [*words, "--against", str(tmp_path / "nowhere")]) == 2
     (tmp_path / "empty.csv").write_text("id,x\n1,2\n")
     assert run_app(app, [*words, "--against", str(tmp_path / "empty.csv")]) == 3
-    (tmp_path / "gbk.csv").write_bytes("question\n中文\n".encode("gbk"))
-    assert run_app(app, [*words, "--against", str(tmp_path / "gbk.csv")]) == 3
+    (tmp_path / "picture.csv").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x04\0\0\0\x03\0" + bytes(range(256)) * 9)
+    assert run_app(app, [*words, "--against", str(tmp_path / "picture.csv")]) == 3
     said = capfd.readouterr().err
     assert "UTF-8" in said and "Traceback" not in said
     with pytest.raises(Exception, match="does not exist"):

@@ -119,6 +119,15 @@ def test_the_figures_add_up(run: Path) -> None:
     assert footer["documents"] == footer["times_cut"] == 16
 
 
+def test_lines_of_a_share_of_all_documents(folder: Path, tmp_path: Path) -> None:
+    """The footer stands in 16 of 33 documents that are no copies."""
+    few, enough = (
+        call(folder, tmp_path / share, "-s", "lines.min_documents=2", "-s", f"lines.min_share={share}")
+        for share in ("0.5", "0.48")
+    )
+    assert few["cuts"]["lines"]["pieces"] == 0 and enough["repeats"]["lines"][0]["documents"] == 16
+
+
 def test_substrings_are_told_by_how_often_they_were_cut(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Each 50 characters stand in three documents, the stretches in one or two: `in 2 documents` would be wrong."""
     whole = article(100).replace("\n", "")[:70]
