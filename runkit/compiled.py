@@ -21,4 +21,5 @@ def _load_overload(self: FunctionCache, signature: Any, context: Any) -> Any:
         return self._load_overload(signature, context)
 
 
-FunctionCache.load_overload = _load_overload
+if hasattr(FunctionCache, "_load_overload") and hasattr(FunctionCache, "_guard_against_spurious_io_errors"):
+    FunctionCache.load_overload = _load_overload  # another numba that has them no more starts as it always did
