@@ -2,8 +2,8 @@
 
 Two extractors over one lexbor parse. `best` cuts the page into blocks and keeps those that a classifier learnt from
 pages with known main text takes for it (`corpus.extract_blocks`); with `markdown`, headings, lists, tables and code
-stay what they were. `fast` is resiliparse's main-content rules and a choice of lines of our own. On one loaded machine
-`best` took 5.6 ms a page in the mean (of 98 kB) and `fast` 5.0, of which the parse is 1.0; quiet, `fast` takes half.
+stay what they were. `fast` is resiliparse's main-content rules and a choice of lines of our own. On one busy machine
+`best` took 6.5 ms a page in the mean (of 98 kB) and `fast` 3.6, of which the parse is 1.0; quiet, `fast` takes half.
 A page that gives no text has a reason. Input is bounded before it is parsed, for the parser needs quadratic time on
 deep nesting (10,000 levels: 2.2 s; 100,000 did not end within 20 s) and on attributes.
 """

@@ -12,7 +12,16 @@ from resiliparse.parse.html import HTMLTree
 from corpus.blocks import Blocks, cut_blocks
 from corpus.blocks_columns import AT, FEATURES
 from corpus.blocks_context import CONTEXT
-from corpus.blocks_model import Trees, base_features, judge, load_model, shipped_model, with_context
+from corpus.blocks_model import (
+    TOGETHER,
+    Trees,
+    base_features,
+    judge,
+    load_model,
+    shipped_model,
+    together,
+    with_context,
+)
 from corpus.blocks_rows import table_rows
 from corpus.blocks_tables import HINT, TAGS
 from corpus.extract import extract
@@ -243,6 +252,16 @@ def test_trees_go_left_at_the_threshold() -> None:
     assert trees.score(features).tolist() == [11.25, 21.25]
 
 
+def test_blocks_of_one_look_are_judged_together() -> None:
+    """Three of a kind draw the fourth along, the score of each counting for two at most; a pair and a single do not."""
+    looks = np.array([5, 5, 5, 5, 7, 7, 9], np.uint64)
+    scores = np.array([9.0, 2.0, 2.0, -0.4, 3.0, -0.1, -0.2])
+    mean = (2.0 + 2.0 + 2.0 - 0.4) / 4
+    out = together(scores, looks, np.full(7, 50.0, np.float32))
+    assert out.tolist() == pytest.approx([*(scores[:4] + TOGETHER * mean), *scores[4:]])
+    assert out[3] > 0.0 > out[5]
+
+
 def test_a_model_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     model = shipped_model()
     model.save(tmp_path / "m.npz")
@@ -252,8 +271,10 @@ def test_a_model_comes_back_as_it_was_saved(tmp_path: Path) -> None:
 
 def test_shipped_trees_fit_the_features() -> None:
     model = shipped_model()
-    assert model.first.feature.max() < len(FEATURES)
-    assert model.second.feature.max() < len(FEATURES) + len(CONTEXT)
+    assert model.rounds
+    for first, second in model.rounds:
+        assert first.feature.max() < len(FEATURES)
+        assert second.feature.max() < len(FEATURES) + len(CONTEXT)
     assert json.dumps(model.words.scale)  # a plain number
 
 
