@@ -56,7 +56,10 @@ def training(
     """A new start on `run`; what lies there already decides where it begins."""
     torch.set_num_threads(1)
     optim = {"lr": 1e-2, "warmup": 2, **config.pop("optim", {})}
-    chosen = LoopConfig(**{"checkpoint_every": 5, "eval_every": 7, "batch_rows": 4, "optim": optim, **config})
+    # fp32 whatever `auto` would be on this processor: what is compared is computed in it.
+    chosen = LoopConfig(
+        **{"dtype": "fp32", "checkpoint_every": 5, "eval_every": 7, "batch_rows": 4, "optim": optim, **config}
+    )
     model = model or tiny()
     tokenizer = run.parent / "tokenizer"
     if not tokenizer.exists():

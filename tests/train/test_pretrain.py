@@ -34,6 +34,7 @@ SETTINGS: dict[str, Any] = {
     "optim": {"lr": 1e-2, "warmup": 2},
     **{"batch_rows": 4, "steps": 20, "checkpoint_every": 10, "eval_every": 8, "eval_rows": 1000, "threads": 1},
     "prompt_tokens": 2,  # tests/train/test_samples.py has longer ones
+    "dtype": "fp32",  # whatever `auto` would be on this processor: results are held against computations in it
 }
 
 
