@@ -4,9 +4,9 @@
 
 In: the benches below, each a process of its own that prints one JSON object. Out: `runs/out/bench/NAME.json` with
 date, machine, load and figures (kept: the next start runs only what is missing, `--again` runs all), and docs/bench.md
-with a bar chart for each claim in docs/bench/. `--draw` runs nothing. Generation and serving are measured with
-`--model`, a Hugging Face folder (SmolLM2-135M in the page). A bench that fails is told and left out; nothing stands in
-for its figures. About an hour on two quiet cores.
+with a bar chart for each claim in docs/bench/; what is not kept here stays in it as it is. `--draw` runs nothing.
+Generation and serving are measured with `--model`, a Hugging Face folder (SmolLM2-135M in the page). A bench that fails
+is told and left out; nothing stands in for its figures. About an hour on two quiet cores.
 """
 
 import argparse
@@ -111,7 +111,20 @@ def written(claim: Claim, found: dict) -> list[str]:
     return [*lines, "", f"{better[0].upper()}{better[1:]}. {source}.", ""]
 
 
+def standing() -> dict[str, list[str]]:
+    """The page as it is: {title of a claim: its lines}."""
+    found: dict[str, list[str]] = {}
+    title = ""
+    for line in PAGE.read_text("utf-8").split("\n") if PAGE.is_file() else []:
+        if line.startswith("#"):
+            title = line.removeprefix("### ") if line.startswith("### ") else ""
+        if title:
+            found.setdefault(title, []).append(line)
+    return found
+
+
 def page() -> str:
+    before = standing()
     lines = [
         "# Benches",
         "",
@@ -123,7 +136,8 @@ def page() -> str:
     section = ""
     for claim in CLAIMS:
         file = KEPT / f"{claim.bench}.json"
-        body = written(claim, json.loads(file.read_text("utf-8"))) if file.is_file() else []
+        kept = json.loads(file.read_text("utf-8")) if file.is_file() else None
+        body = before.get(claim.title, []) if kept is None else written(claim, kept)
         if body and claim.section != section:
             section = claim.section
             lines += [f"## {section}", ""]
