@@ -58,7 +58,7 @@ def stage(run: RunDir, name: str, compared: Compared) -> dict:
     found = 0
     if name == "sign":
         for shard in compared.shards:
-            sign(run, f"sign-{shard}", shard, compared.parts[shard])
+            sign(run, f"sign-{shard}", shard, compared.parts[shard], "")
     elif name == "exact":
         find_exact(run, "exact", compared, CONFIG)
     elif name == "buckets":
@@ -86,7 +86,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.stage:
         shards = list(range(options.documents[0] // SHARD))
-        compared = Compared(shards, [[part_name(shard, 0)] for shard in shards], [SHARD] * len(shards))
+        compared = Compared(shards, [[part_name(shard, 0)] for shard in shards], [SHARD] * len(shards), "")
         run = RunDir(options.folder, {}, True)
         if options.stage == "make":
             make(run, len(shards), options.shingles)

@@ -1,8 +1,9 @@
 """`corpus clean`: plan, run the shards, find copies, part kept from rejected, sum up. Resumes from whatever is done.
 
 Marks, in the order in which they appear: `work-<shard>` (its pages lie in `work/`), `copies` (the deduplication is
-decided), `done-<shard>` (its documents and rejected documents lie in place; its work files go). When a finished file is
-missing or altered, its shard alone is read again and the recorded decision about copies is applied to it.
+decided; on many machines `sign-*`, `exact` and `bucket-*` come before it, and go then), `done-<shard>` (its documents
+and rejected documents lie in place; its work files go). When a finished file is missing or altered, its shard alone is
+read again and the recorded decision about copies is applied to it.
 """
 
 import shutil
@@ -63,7 +64,7 @@ def clean(run: RunDir, plan: Plan, config: CleanConfig, options: Options) -> dic
     """Run to the end; the statistics of the whole run (`corpus.finish.statistics`, with `faults` and `parts`)."""
     job = Job(run, plan, config, options)
     cluster = _cluster(job)
-    decided = run.done(mark_name(DECIDE))
+    decided = run.standing(mark_name(DECIDE))
     finished, work = _standing(run, plan, decided is not None)
     tell_rebuilt(run)
     work |= _read(job, finished, work) if cluster is None else _read_there(cluster, job, finished, work)
@@ -89,12 +90,12 @@ def clean(run: RunDir, plan: Plan, config: CleanConfig, options: Options) -> dic
 def _cluster(job: Job) -> Cluster | None:
     """Where the ranks run; None: in worker processes of this one. What an earlier start left there is stopped."""
     executor, run = job.options.executor, job.run
-    if executor == "ray":
-        return Ray(job.config.ray, job.options.workers)
     slurm = Slurm(job.config.slurm, run.path)
     if executor == "slurm" or slurm.left_in(run.path / FOLDER):
         slurm.take_over()
         remove_stray_temps(run.path)
+    if executor == "ray":
+        return Ray(job.config.ray, job.options.workers)
     return slurm if executor == "slurm" else None
 
 
@@ -110,8 +111,8 @@ def _standing(run: RunDir, plan: Plan, decided: bool) -> tuple[dict[int, Mark], 
     """What earlier starts left: finished shards, and shards whose pages lie in `work/`."""
     finished, work = {}, {}
     for shard in plan.shards:
-        done = run.done(f"done-{shard.index:05d}") if decided else None
-        pages = run.done(f"work-{shard.index:05d}") if done is None else None
+        done = run.standing(mark_name(FINISH, shard.index)) if decided else None
+        pages = run.standing(mark_name(READ, shard.index)) if done is None else None
         if done is not None:
             finished[shard.index] = done
         elif pages is not None:

@@ -133,12 +133,23 @@ def _read_file(file: Path, name: str, label: str | None, with_answers: bool) -> 
 
 def _csv_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        text = decode(file.read_bytes(), None, html=False).text  # spreadsheets write GBK and UTF-16 as well
-        if "\0" in text or "\ufffd" in text:
-            raise InputError(f"{file} is no text in any encoding known here; convert it to UTF-8, or leave it out.")
-        yield from enumerate(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+        yield from enumerate(csv.DictReader(io.StringIO(_text(file), newline=""), strict=True))
     except (OSError, csv.Error) as error:
         raise InputError(f"{file} cannot be read as CSV: {error}; mend it, or leave it out.") from error
+
+
+def _text(file: Path) -> str:
+    """Spreadsheets write GBK and UTF-16 as well."""
+    data = file.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        text = decode(data, None, html=False).text
+        if "\0" in text or "\ufffd" in text:
+            raise InputError(
+                f"{file} is no UTF-8 at byte {error.start:,}, and no other text known here; mend it, or leave it out."
+            ) from error
+        return text
 
 
 def _json_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:

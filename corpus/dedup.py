@@ -4,7 +4,8 @@ In: the fingerprints of all parts. Out: a decision for each copy: why it goes, w
 similar they are. Documents are taken best first (rank, `steps.text_quality`, then input order), so a cluster keeps its
 best version whatever the order of the dump. Near-duplicates: band collisions propose, the Jaccard similarity of the
 shingles decides, union-find gathers. No band looks at what another one found, so they can be compared on different
-machines (`corpus/dedup_staged.py`). About 110 bytes a document in memory (shingles stay mapped on disk).
+machines (`corpus/dedup_staged.py`). About 120 bytes a document in memory, and 270 for a copy (shingles stay
+mapped on disk).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +25,7 @@ from runkit.rundir import RunDir
 REASONS = ("", "dedup.url", "dedup.exact", "dedup.near")
 OLD_REASONS = ("", "dedup.old_url", "dedup.old_exact", "dedup.old_near")  # what stays is in an earlier run
 Advance = Callable[[int], None]
+_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,23 +147,25 @@ def find_copies(
     found = find(run, parts, config, compared=compared)
     return pl.DataFrame(
         {
-            "shard": pl.Series([shard_of(parts[part]) for part in found.part], dtype=pl.Int64),
-            "id": pl.Series(_ids(run, parts, found.part, found.row), dtype=pl.String),
-            "reason": pl.Series([REASONS[kind] for kind in found.kind], dtype=pl.String),
-            "duplicate_of": pl.Series(_ids(run, parts, found.kept_part, found.kept_row), dtype=pl.String),
+            "shard": np.array([shard_of(name) for name in parts], np.int64)[found.part],
+            "id": _ids(run, parts, found.part, found.row),
+            "reason": pl.Series(REASONS, dtype=pl.String).gather(found.kind),
+            "duplicate_of": _ids(run, parts, found.kept_part, found.kept_row),
             "similarity": found.similarity,
         }
     ).sort("shard", "id")
 
 
-def _ids(run: RunDir, parts: Sequence[str], part: NDArray[np.int32], row: NDArray[np.int64]) -> list[str]:
-    """The ids of documents, read of one part after another."""
+def _ids(run: RunDir, parts: Sequence[str], part: NDArray[np.int32], row: NDArray[np.int64]) -> pl.Series:
+    """The ids of documents, read of one part after another, and few of them at a time as objects of Python."""
     ids = np.empty(len(part), "S24")
     for number in np.unique(part).tolist():
         here = part == number
         places = np.searchsorted(load_column(run, parts[number], "row"), row[here])
         ids[here] = load_column(run, parts[number], "id")[places]
-    return [id.decode() for id in ids.tolist()]
+    starts = range(0, len(ids), _AT_ONCE)
+    series = [pl.Series(ids[n : n + _AT_ONCE].tolist(), dtype=pl.Binary).cast(pl.String) for n in starts]
+    return pl.concat(series) if series else pl.Series([], dtype=pl.String)
 
 
 def exact_copies(table: Table, config: DedupConfig) -> tuple[NDArray[np.int64], NDArray[np.int8]]:

@@ -8,6 +8,7 @@ nothing in them is touched. Copies are left out before lines are counted, and wh
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import polars as pl
@@ -20,6 +21,7 @@ from corpus.paragraphs import Pieces, Repeats, Wanted, find_repeats
 from corpus.store import map_table, write_parquet
 from corpus.substrings import Search, TextPart, find_spans
 from corpus.substrings_kernels import span_hashes
+from runkit.files import allow_open_files
 from runkit.rundir import RunDir
 
 KINDS = ("lines", "paragraphs", "substrings")
@@ -110,6 +112,7 @@ class _Decision:
     def __init__(self, run: RunDir, parts: Sequence[Part], config: DeepDedupConfig, workers: int) -> None:
         self.run, self.parts, self.config, self.workers = run, parts, config, workers
         self.old_parts = sum(part.old for part in parts)
+        allow_open_files(len(parts))  # of codes that are mapped
         self.offsets = [load_offsets(run, part.name) for part in parts]
         copies = pl.read_parquet(run.file(COPIES), columns=["part", "row"])
         gone = {name: rows.to_numpy() for (name,), rows in _grouped(copies)}
@@ -233,7 +236,7 @@ def decide_cuts(run: RunDir, parts: Sequence[Part], config: DeepDedupConfig, wor
     decision = _Decision(run, parts, config, workers)
     if (lines := config.lines).enabled:
         standing = sum(int(of_part.sum()) for of_part in decision.standing)
-        least = max(lines.min_documents, math.ceil(lines.min_share * standing))
+        least = max(lines.min_documents, math.ceil(Fraction(str(lines.min_share)) * standing))
         decision.pieces("lines", least, lines.keep == "first")
     if (paragraphs := config.paragraphs).enabled:
         decision.pieces("paragraphs", paragraphs.min_documents, paragraphs.keep == "first")

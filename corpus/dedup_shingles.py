@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from corpus.dedup_kernels import join_band, similarities
 from corpus.store import load_column, map_shingles
+from runkit.files import allow_open_files
 from runkit.rundir import RunDir
 
 # In a bucket of a million copies every member is compared with the first that stayed, then with the next …; more than
@@ -38,6 +39,7 @@ class Shingles:
         ends = [load_column(run, name, "offsets") for name in parts]
         self._bases = np.cumsum([0, *(len(end) - 1 for end in ends)])
         self._ends = np.concatenate([np.zeros(0, np.int64), *ends])  # of a part, one more than it has documents
+        allow_open_files(len(parts))
         self._mapped = [map_shingles(run, name) for name in parts]
         self._addresses = np.array([part.ctypes.data for part in self._mapped], np.int64)
 

@@ -8,9 +8,11 @@ beside it their similarity. The last stage gathers them (`read_joins`, for `corp
 
 A document is known by its shard and its place among those of the shard that have no reason. To datatrove a signature
 has 14 buckets of one hash of 64 bits, so its own stages read these files; ours compare the shingles before they write a
-pair. Memory, bytes a document: 100 in `exact` and in the last, 25 in `buckets`, and 80 for those in its range.
+pair. Memory, bytes a document: 112 in `exact` and in the last, there 270 more for a copy; 25 in `buckets`, and 110
+for those in its range.
 """
 
+import hashlib
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -38,6 +40,7 @@ class Compared:
     shards: list[int]
     parts: list[list[str]]
     documents: list[int]
+    made_from: str  # of all shards, as the function of that name says
 
     @property
     def all_parts(self) -> list[str]:
@@ -63,6 +66,13 @@ class Compared:
         return np.cumsum([0, *self.documents])
 
 
+def made_from(marks: Sequence[Mark]) -> str:
+    """What tells these pages from those of another reading: a shard that is read again may give others, when a record
+    is left out for its time."""
+    outputs = [sorted(mark.outputs.items()) for mark in marks]
+    return hashlib.sha256(repr(outputs).encode()).hexdigest()
+
+
 def _signature_file(shard: int, band: int) -> str:
     return f"work/signatures/bucket_{band:03d}/{shard:05d}.minhash.sig"
 
@@ -72,8 +82,8 @@ def _pair_file(unit: int, ranges: int) -> str:
     return f"work/dups/{band:05d}_{part:02d}.dups"
 
 
-def sign(run: RunDir, mark: str, shard: int, parts: Sequence[str]) -> Mark:
-    """Write the band hashes of a shard, one file for each band, sorted."""
+def sign(run: RunDir, mark: str, shard: int, parts: Sequence[str], source: str) -> Mark:
+    """Write the band hashes of a shard, one file for each band, sorted. `source`: `made_from` of its pages."""
     outputs: dict[str, str] = {}
     sizes = np.concatenate([np.zeros(0, np.int64), *(np.diff(load_column(run, name, "offsets")) for name in parts)])
     documents = np.flatnonzero(sizes)  # without a text there is nothing to sign
@@ -83,7 +93,7 @@ def sign(run: RunDir, mark: str, shard: int, parts: Sequence[str]) -> Mark:
         records = np.empty(len(order), SIGNATURE)
         records["hash"], records["document"] = hashes[order], documents[order]
         outputs |= write_raw(run, _signature_file(shard, band), records)
-    return run.mark(mark, outputs, {"documents": len(sizes)})
+    return run.mark(mark, outputs, {"documents": len(sizes), "made_from": source})
 
 
 def find_exact(run: RunDir, mark: str, compared: Compared, config: DedupConfig) -> Mark:
@@ -92,7 +102,8 @@ def find_exact(run: RunDir, mark: str, compared: Compared, config: DedupConfig) 
     standing = standing_places(table, exact_copies(table, config)[0])
     places = np.full(len(table.numbers), -1, np.int64)
     places[table.numbers[standing]] = standing
-    return run.mark(mark, write_raw(run, "work/places", places), {"standing": len(standing)})
+    data = {"standing": len(standing), "made_from": compared.made_from}
+    return run.mark(mark, write_raw(run, "work/places", places), data)
 
 
 def compare_bucket(run: RunDir, mark: str, compared: Compared, unit: int, threshold: float) -> Mark:
@@ -116,7 +127,7 @@ def compare_bucket(run: RunDir, mark: str, compared: Compared, unit: int, thresh
         pairs[shard_field], pairs[field] = shards[place], chosen - bases[place]
     name = _pair_file(unit, compared.ranges)
     outputs = write_raw(run, name, pairs) | write_raw(run, f"{name}.similarity", joins.similarity)
-    return run.mark(mark, outputs, {"pairs": len(pairs)})
+    return run.mark(mark, outputs, {"pairs": len(pairs), "made_from": compared.made_from})
 
 
 def _read_range(run: RunDir, compared: Compared, unit: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:

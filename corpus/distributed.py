@@ -9,6 +9,7 @@ what is missing.
 """
 
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,9 +20,9 @@ from typing import Any, Protocol
 import orjson
 from loguru import logger
 
-from corpus.dedup_staged import Compared
+from corpus.dedup_staged import Compared, made_from
 from corpus.distributed_rank import RankStep, end_file
-from corpus.stages import BUCKETS, DECIDE, EXACT, READ, SIGN, Job, mark_name, parts_of
+from corpus.stages import BUCKETS, DECIDE, EXACT, READ, SIGN, Job, mark_name, parts_of, work_mark
 from runkit.console import progress
 from runkit.errors import EnvironmentFault, InputError, RefusedError, UsageError
 from runkit.inputs import Part, Plan
@@ -30,6 +31,7 @@ from runkit.rundir import RunDir
 
 FOLDER = "jobs"
 _ERRORS = {kind.exit_code: kind for kind in (UsageError, InputError, EnvironmentFault, RefusedError)}
+_FOLDER = re.compile(r"[a-z]+-(\d{1,9})")
 MOST_NAMED = 5
 SETTLE_STEP_S = 0.5
 
@@ -53,7 +55,7 @@ class Launch:
         """Memory of a rank, given what the settings say of a rank that is `alone` and of a CPU, GiB."""
         documents = self.compared.total if self.compared else 0
         if self.alone:
-            return of_one or decide_mem_gb(documents)
+            return of_one or alone_mem_gb(self.stage, documents)
         least = bucket_mem_gb(self.compared) if self.compared and self.stage == BUCKETS else 0
         return max(of_cpu, least) * cpus
 
@@ -82,13 +84,14 @@ class Cluster(Protocol):
 ALONE = {EXACT, DECIDE}  # stages of one rank and one CPU
 
 
-def decide_mem_gb(documents: int) -> float:
-    """What the stages of one rank take: 100 bytes a document were measured."""
-    return 1 + 0.15 * documents / 1e6
+def alone_mem_gb(stage: str, documents: int) -> float:
+    """What the stages of one rank take. Measured: `exact` 112 bytes a document, 144 where all have one URL; `decide`
+    112, and 270 for each copy."""
+    return 1 + (0.15 if stage == EXACT else 0.4) * documents / 1e6
 
 
 def bucket_mem_gb(compared: Compared) -> float:
-    """What a worker of `buckets` takes: 25 bytes a document, and 80 for each in its range."""
+    """What a worker of `buckets` takes: 25 bytes a document, and 110 for each in its range."""
     return 1 + 0.03 * compared.total / 1e6 + 0.1 * compared.total / compared.ranges / 1e6
 
 
@@ -129,23 +132,34 @@ def run_stage(
 def run_decision(cluster: Cluster, job: Job, shards: Sequence[int]) -> None:
     """Find the copies among the pages of all shards, in stages, up to the mark `copies`."""
     run, quiet = job.run, job.options.quiet
+    reading = [work_mark(run, shard) for shard in shards]
     parts = [parts_of(run, shard) for shard in shards]
     if not job.config.dedup.enabled:
-        run_stage(cluster, job, DECIDE, [0], compared=Compared(list(shards), parts, [0] * len(parts)))
+        documents = [int(mark.data["documents"]) for mark in reading]
+        run_stage(cluster, job, DECIDE, [0], compared=Compared(list(shards), parts, documents, ""))
         return
+    sources = [made_from([mark]) for mark in reading]
     # Those of an earlier start without a cluster; where pages are read on one, they are signed there as well.
-    run_stage(cluster, job, SIGN, _left(run, SIGN, shards))
+    run_stage(cluster, job, SIGN, _left(run, SIGN, shards, sources))
     signed = [run.done(mark_name(SIGN, shard), sizes_only=True) for shard in shards]
-    compared = Compared(list(shards), parts, [int(mark.data["documents"]) if mark else 0 for mark in signed])
-    run_stage(cluster, job, EXACT, _left(run, EXACT, [0]), compared=compared)
-    left = _left(run, BUCKETS, compared.units)
+    documents = [int(mark.data["documents"]) if mark else 0 for mark in signed]
+    compared = Compared(list(shards), parts, documents, made_from(reading))
+    everything = [compared.made_from] * len(compared.units)
+    run_stage(cluster, job, EXACT, _left(run, EXACT, [0], everything), compared=compared)
+    left = _left(run, BUCKETS, compared.units, everything)
     with progress("Comparing", total=len(left), unit="ranges", quiet=quiet) as advance:
         run_stage(cluster, job, BUCKETS, left, advance, compared)
     run_stage(cluster, job, DECIDE, [0], compared=compared)
 
 
-def _left(run: RunDir, stage: str, units: Sequence[int]) -> list[int]:
-    left = [unit for unit in units if run.done(mark_name(stage, unit)) is None]
+def _left(run: RunDir, stage: str, units: Sequence[int], sources: Sequence[str]) -> list[int]:
+    """Units without a mark; a mark that was made from other pages, before a shard was read again, is taken back."""
+    left = []
+    for unit, source in zip(units, sources, strict=False):
+        mark = run.standing(mark_name(stage, unit))
+        if mark is None or mark.data["made_from"] != source:
+            run.forget(mark_name(stage, unit))
+            left.append(unit)
     tell_rebuilt(run)
     return left
 
@@ -168,8 +182,9 @@ def _whole_paths(plan: Plan) -> Plan:
 
 def _next_folder(run: RunDir, stage: str) -> Path:
     jobs = run.path.resolve() / FOLDER
-    numbers = [int(old.name.rpartition("-")[2]) for old in (jobs.iterdir() if jobs.is_dir() else ())]
-    folder = jobs / f"{stage}-{max(numbers, default=0) + 1}"
+    run.file(f"{FOLDER}/{stage}")  # refuses a link that leads elsewhere
+    found = [_FOLDER.fullmatch(old.name) for old in (jobs.iterdir() if jobs.is_dir() else ())]
+    folder = jobs / f"{stage}-{max((int(match[1]) for match in found if match), default=0) + 1}"
     try:
         folder.mkdir(parents=True)
     except OSError as error:

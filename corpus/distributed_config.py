@@ -23,7 +23,7 @@ class SlurmConfig(Config):
     max_array_size: int = Field(1001, ge=1)
     """Longest job array of the cluster (`scontrol show config`: MaxArraySize); more tasks go into several."""
     decide_mem_gb: float | None = Field(None, gt=0)
-    """Memory of the one rank of `exact` and of `decide`, GiB; null: 1, and 0.15 a million documents."""
+    """Memory of the one rank of `exact` and of `decide`, GiB; null: 1, and 0.15 or 0.4 a million documents."""
     qos: str | None = None
     """Quality of service."""
     args: dict[str, str] = Field({})
@@ -50,7 +50,7 @@ class RayConfig(Config):
     workers: int | None = Field(None, ge=1)
     """Ranks that may run at one time; null: as many as fit."""
     decide_mem_gb: float | None = Field(None, gt=0)
-    """Memory to reserve for the one rank of `exact` and of `decide`, GiB; null: 1, and 0.15 a million documents."""
+    """Memory for the one rank of `exact` and of `decide`, GiB; null: 1, and 0.15 or 0.4 a million documents."""
     env: list[str] = Field([])
     """Names of environment variables to hand to the ranks: [AWS_ENDPOINT_URL]. Ray shows their values to its users."""
     settle_s: float = Field(10, ge=0)

@@ -72,7 +72,7 @@ class RankStep(PipelineStep):
     def _work(self, rank: int) -> None:
         # What this process learns of damaged files is no concern of the other ranks.
         job = replace(self.job, run=RunDir(self.job.run.path, self.job.run.manifest, True))
-        units = [unit for unit in self.groups[rank] if job.run.done(mark_name(self.stage, unit)) is None]
+        units = [unit for unit in self.groups[rank] if job.run.standing(mark_name(self.stage, unit)) is None]
         job.run.damaged.clear()
         if self.stage == READ:
             read_shards(job, units, _nothing, _nothing)

@@ -84,6 +84,7 @@ class ShardExecutor(LocalPipelineExecutor):
         self.limits = limits
         self.reader: First = pipeline[0]
         self.one_by_one = False
+        self.most_deaths = MOST_DEATHS
 
     def run_shards(self, shards: Sequence[int], advance: Advance, finished: Finished) -> None:
         """Run every shard to its mark; `advance(records)` as they are read, `finished(shard)` as they end."""
@@ -204,9 +205,10 @@ class _Pool:
         """Note the death; leave the record out at once if that proves it, else when it is the third in a row."""
         trouble = self.trouble[shard]
         trouble.deaths += 1
-        if trouble.deaths > MOST_DEATHS:
+        if trouble.deaths >= self.executor.most_deaths:
             raise EnvironmentFault(
-                f"Shard {shard} lost its worker {trouble.deaths} times; is something stopping processes here?"
+                f"Shard {shard} ({self.executor.pipeline[0].name}) lost its worker {trouble.deaths} times; is memory "
+                "short, or is something stopping processes here?"
             )
         if trouble.deaths == 1:  # in a batch; now the shard is read record by record
             return

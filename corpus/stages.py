@@ -18,7 +18,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from corpus.config import CleanConfig, WorkerConfig
 from corpus.dedup import ReadJoins, find_copies
-from corpus.dedup_staged import Compared, compare_bucket, find_exact, read_joins, sign
+from corpus.dedup_staged import Compared, compare_bucket, find_exact, made_from, read_joins, sign
 from corpus.executor import Advance, Finished, ShardExecutor
 from corpus.extract import warm_extractor
 from corpus.finish import finish_shard
@@ -33,6 +33,7 @@ from runkit.inputs import Plan
 from runkit.rundir import Mark, RunDir
 
 COPIES = "copies.parquet"
+MOST_STAGE_DEATHS = 3  # such a worker has no record that could be left out, and may have worked for an hour
 READ, SIGN, EXACT, BUCKETS, DECIDE, FINISH = "read", "sign", "exact", "buckets", "decide", "finish"
 MARKS = {
     READ: "work-{:05d}",
@@ -102,7 +103,7 @@ def read_shards(
 
 def parts_of(run: RunDir, shard: int) -> list[str]:
     """Names of the parts of a shard that was read."""
-    return [part_name(shard, part) for part in range(int(_work_mark(run, shard, sizes_only=True).data["parts"]))]
+    return [part_name(shard, part) for part in range(int(work_mark(run, shard, sizes_only=True).data["parts"]))]
 
 
 def decide(job: Job, shards: Sequence[int]) -> None:
@@ -114,7 +115,8 @@ def sign_shards(job: Job, shards: Sequence[int]) -> None:
     """Write the band hashes of shards for `compare`."""
 
     def work(shard: int) -> None:
-        sign(job.run, mark_name(SIGN, shard), shard, parts_of(job.run, shard))
+        source = made_from([work_mark(job.run, shard, sizes_only=True)])
+        sign(job.run, mark_name(SIGN, shard), shard, parts_of(job.run, shard), source)
 
     _run_units(job, SIGN, work, shards, job.options.workers)
 
@@ -151,7 +153,9 @@ def _decide(job: Job, shards: Sequence[int], unit: int, joins: ReadJoins | None 
 def _run_units(job: Job, name: str, work: Callable[[int], None], units: Sequence[int], workers: int) -> None:
     # They take what memory and time they take, which grow with the run.
     limits = WorkerConfig(record_timeout_s=1e12, memory_mb=2**40)
-    ShardExecutor([_Units(job.run, name, work)], workers, limits).run_shards(units, _nothing, _nothing)
+    executor = ShardExecutor([_Units(job.run, name, work)], workers, limits)
+    executor.most_deaths = MOST_STAGE_DEATHS
+    executor.run_shards(units, _nothing, _nothing)
 
 
 def finish_shards(job: Job, shards: Sequence[int], finished: Finished) -> None:
@@ -209,7 +213,7 @@ class _Finish(Unit):
         done = run.done(mark_name(FINISH, shard))
         if done is None:
             copies = pl.scan_parquet(run.file(COPIES)).filter(pl.col("shard") == shard).collect()
-            done = finish_shard(run, shard, _work_mark(run, shard), copies)
+            done = finish_shard(run, shard, work_mark(run, shard), copies)
         if self.url is not None:
             self._upload = self._upload or Upload(self.url)  # in the worker: its connections survive no fork
             self._upload.shard(run, done)
@@ -218,7 +222,8 @@ class _Finish(Unit):
             file.unlink(missing_ok=True)
 
 
-def _work_mark(run: RunDir, shard: int, sizes_only: bool = False) -> Mark:
+def work_mark(run: RunDir, shard: int, sizes_only: bool = False) -> Mark:
+    """That a shard was read. InputError: its files are gone or damaged."""
     mark = run.done(mark_name(READ, shard), sizes_only)
     if mark is None:
         damage = "; ".join(run.damaged) or f"shard {shard} has no mark"

@@ -305,7 +305,9 @@ def _tell_environment(error: OSError) -> int:
     with suppress(OSError, ValueError):  # stdout may be what is full; then its buffer must not be tried again
         sys.stdout.flush()
         place = os.fsdecode(error.filename) if error.filename is not None else "standard output or an open file"
-        say(f"Error: {error.strerror}: {place}; free space or give permission, then run again.")
+        files = error.errno in {errno.EMFILE, errno.ENFILE}
+        advice = "allow more open files (`ulimit -n`)" if files else "free space or give permission"
+        say(f"Error: {error.strerror}: {place}; {advice}, then run again.")
         return EnvironmentFault.exit_code
     _silence(sys.stdout.fileno())
     say(f"Error: {error.strerror}: standard output; redirect it elsewhere.")

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import re
+import resource
 import shutil
 import stat
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ import orjson
 
 from runkit.errors import EnvironmentFault, UsageError
 
+_SPARE_FILES = 16
 NAME_MAX_BYTES = 255  # ext4, xfs, btrfs, APFS and NTFS agree on it
 PATH_MAX_BYTES = 4096  # Linux PATH_MAX
 _TEMP_NAME = re.compile(r"\..+\.\d+\.tmp", re.DOTALL)
@@ -237,6 +239,20 @@ def _abandon(fd: int, file: BinaryIO | None, temp: Path) -> None:
             os.close(fd)
     with suppress(OSError):
         temp.unlink(missing_ok=True)
+
+
+def allow_open_files(count: int) -> None:
+    """Have the system allow so many open files beside those that are open. EnvironmentFault: it does not.
+
+    Each part of a run that is mapped is one, and the usual limit is 1,024.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + len(os.listdir("/dev/fd")) + _SPARE_FILES  # noqa: PTH208
+    if soft == resource.RLIM_INFINITY or wanted <= soft:
+        return
+    if hard != resource.RLIM_INFINITY and wanted > hard:
+        raise EnvironmentFault(f"{wanted:,} files must be open here, and {hard:,} may be; raise `ulimit -n`.")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _fsync_folder(folder: Path) -> None:

@@ -127,6 +127,14 @@ class RunDir:
             return None
         return Mark(name, {output: entry["sha256"] for output, entry in outputs}, body["data"])
 
+    def standing(self, name: str) -> Mark | None:
+        """As `done`, and where outputs are damaged the mark is taken back: whoever is to do the work again may be
+        stopped, and what looks at sizes alone would then take the old mark for a new one."""
+        mark = self.done(name)
+        if mark is None:
+            self.forget(name)
+        return mark
+
     def forget(self, name: str) -> None:
         """Take the mark of `name` back, before its outputs are removed on purpose."""
         self._mark_file(name).unlink(missing_ok=True)

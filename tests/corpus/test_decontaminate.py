@@ -293,6 +293,8 @@ def test_errors_state_the_fix(folder: Path, tmp_path: Path, capfd: pytest.Captur
     assert run_app(app, [*words, "--against", str(tmp_path / "nowhere")]) == 2
     (tmp_path / "empty.csv").write_text("id,x\n1,2\n")
     assert run_app(app, [*words, "--against", str(tmp_path / "empty.csv")]) == 3
+    (tmp_path / "mark.csv").write_text("question\n一个\ufffd在题目里的替换字符也只是一个字符而已。\n", "utf-8")
+    assert len(read_items([str(tmp_path / "mark.csv")], True)[0]) == 1
     (tmp_path / "picture.csv").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x04\0\0\0\x03\0" + bytes(range(256)) * 9)
     assert run_app(app, [*words, "--against", str(tmp_path / "picture.csv")]) == 3
     said = capfd.readouterr().err

@@ -120,11 +120,15 @@ def test_the_figures_add_up(run: Path) -> None:
 
 
 def test_lines_of_a_share_of_all_documents(folder: Path, tmp_path: Path) -> None:
-    """The footer stands in 16 of 33 documents that are no copies."""
+    """The footer stands in 16 of 33 documents that are no copies; 7 of 25 are 0.28 of them, whatever 0.28 * 25 is."""
     few, enough = (
         call(folder, tmp_path / share, "-s", "lines.min_documents=2", "-s", f"lines.min_share={share}")
         for share in ("0.5", "0.48")
     )
+    line = sentence(random.Random(777))
+    texts = [f"{article(n)}\n{line}" if n < 7 else article(n) for n in range(25)]
+    share = ("-s", "lines.min_documents=2", "-s", "lines.min_share=0.28")
+    assert call(write(tmp_path / "set.jsonl", texts), tmp_path / "exactly", *share)["cuts"]["lines"]["pieces"] == 7
     assert few["cuts"]["lines"]["pieces"] == 0 and enough["repeats"]["lines"][0]["documents"] == 16
 
 

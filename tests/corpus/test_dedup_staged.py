@@ -78,9 +78,9 @@ def compared(run: RunDir) -> Compared:
         mark = run.done(f"work-{shard:05d}")
         assert mark is not None
         parts.append([store.part_name(shard, part) for part in range(mark.data["parts"])])
-    marks = [sign(run, f"sign-{shard}", shard, names) for shard, names in zip(SHARDS, parts, strict=True)]
+    marks = [sign(run, f"sign-{shard}", shard, names, "") for shard, names in zip(SHARDS, parts, strict=True)]
     assert marks == [run.done(f"sign-{shard}") for shard in SHARDS]
-    return Compared(list(SHARDS), parts, [mark.data["documents"] for mark in marks])
+    return Compared(list(SHARDS), parts, [mark.data["documents"] for mark in marks], "")
 
 
 def staged(run: RunDir, plan: Compared, config: DedupConfig) -> pl.DataFrame:

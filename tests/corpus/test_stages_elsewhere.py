@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import dill
@@ -12,8 +13,8 @@ import pytest
 from corpus.clean import open_run
 from corpus.command import CleanCall, prepare
 from corpus.config import load
-from corpus.distributed import Launch, decide_mem_gb, run_decision, run_stage
-from corpus.stages import FINISH, READ, Job, Options
+from corpus.distributed import Launch, alone_mem_gb, run_decision, run_stage
+from corpus.stages import DECIDE, EXACT, FINISH, READ, Job, Options
 from runkit.errors import EnvironmentFault, InputError, UsageError
 from runkit.inputs import plan
 from runkit.rundir import RunDir
@@ -103,6 +104,46 @@ def test_stages_elsewhere_leave_the_same_bytes(job: Job, dump: Path, tmp_path: P
     assert found == expected
 
 
+def test_damage_is_not_taken_for_mended_when_the_rank_that_mends_it_is_lost(job: Job) -> None:
+    """Zeros where bytes were, as a power cut leaves them: sizes alone would not tell."""
+    run_stage(Processes(2), job, READ, shards(job))
+    signature = sorted(job.run.file("work/signatures").rglob("*.sig"))[3]
+    signature.write_bytes(bytes(signature.stat().st_size))
+    for _ in range(2):
+        with pytest.raises(EnvironmentFault, match=r"^Stage sign: rank 0 of 1 failed, 1 shards are missing"):
+            run_decision(Processes(1, lost=(0,)), job, shards(job))
+
+
+def test_a_shard_that_gives_other_pages_is_compared_anew(job: Job) -> None:
+    """What was found among its old pages names others now."""
+    run_stage(Processes(1), job, READ, shards(job))
+    with pytest.raises(EnvironmentFault, match=r"^Stage buckets: rank 1 of 2 failed"):
+        run_decision(Processes(2, lost=(1,)), job, shards(job))
+    fewer = replace(job.plan.shards[0], parts=job.plan.shards[0].parts[:0])
+    plan = replace(job.plan, shards=(fewer, *job.plan.shards[1:]))
+    job.run.forget("work-00000")
+    changed = replace(job, plan=plan)
+    run_stage(Processes(1), changed, READ, [0])
+    before = len(job.options.cpu_seconds_elsewhere)
+    run_decision(Processes(1), changed, shards(job))
+    assert len(job.options.cpu_seconds_elsewhere) - before == 3  # exact, buckets and decide, from the beginning
+
+
+@pytest.mark.parametrize("name", ["mine.txt", "read-x", "notes-1-old"])
+def test_what_lies_beside_the_jobs_does_no_harm(job: Job, name: str) -> None:
+    job.run.file("jobs").mkdir()
+    job.run.file(f"jobs/{name}").write_text("mine")
+    run_stage(Processes(1), job, READ, shards(job)[:1])
+    assert job.run.file("jobs/read-1").is_dir()
+
+
+def test_jobs_stay_in_the_run_directory(job: Job, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    job.run.file("jobs").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="jobs"):
+        run_stage(Processes(1), job, READ, shards(job)[:1])
+
+
 def test_a_lost_rank_ends_the_stage(job: Job) -> None:
     with pytest.raises(EnvironmentFault) as told:
         run_stage(Processes(3, lost=(1, 2)), job, READ, shards(job))
@@ -136,8 +177,9 @@ def test_a_run_directory_that_others_do_not_see(job: Job) -> None:
 
 
 def test_memory_for_the_decision() -> None:
-    assert decide_mem_gb(0) == 1
-    assert 10 < decide_mem_gb(100_000_000) < 20
+    assert alone_mem_gb(EXACT, 0) == alone_mem_gb(DECIDE, 0) == 1
+    assert alone_mem_gb(EXACT, 100_000_000) > 144 * 100e6 / 2**30  # where all have one URL
+    assert alone_mem_gb(DECIDE, 100_000_000) > 382 * 100e6 / 2**30  # where all are copies of one
 
 
 @pytest.mark.parametrize(
