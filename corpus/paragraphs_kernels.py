@@ -97,7 +97,7 @@ def find_pieces(codes, offsets, classes, shield, least_line, least_paragraph):
 @njit(cache=True)
 def measure_quality(codes, offsets, classes):
     """How good a text each of D documents is: its visible characters, half of them for lines that end in no
-    punctuation. (D,) float32."""
+    punctuation but for one, the headline. (D,) float32."""
     quality = np.zeros(len(offsets) - 1, np.float32)
     for d in range(len(offsets) - 1):
         visible = whole = ends = width = 0
@@ -111,7 +111,7 @@ def measure_quality(codes, offsets, classes):
                 width += kind != SPACE
                 last = kind if kind != SPACE else last
         visible, whole, ends = visible + width, whole + (width > 0), ends + (last == PUNCTUATION)
-        quality[d] = visible * (0.5 + 0.5 * ends / max(whole, 1))
+        quality[d] = visible * (0.5 + 0.5 * min(ends + 1, max(whole, 1)) / max(whole, 1))
     return quality
 
 

@@ -238,6 +238,10 @@ def _masked(value: Any, counts: dict[str, int]) -> Any:
 
 
 def text_quality(signals: Mapping[str, float]) -> float:
-    """Which of two versions of a text is the better one: more of it in whole sentences, less furniture around."""
+    """Which of two versions of a text is the better one: more of it in whole sentences, less furniture around.
+
+    One line may end in no punctuation: a text with its headline is better than the same without.
+    """
     s = signals
-    return float(np.float32(s["s_chars"] * (0.5 + 0.5 * s["s_punct_line_share"]) * (1.0 - s["s_boilerplate_share"])))
+    whole = min(1.0, s["s_punct_line_share"] + 1.0 / max(s["s_lines"], 1.0))
+    return float(np.float32(s["s_chars"] * (0.5 + 0.5 * whole) * (1.0 - s["s_boilerplate_share"])))

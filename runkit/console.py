@@ -277,9 +277,11 @@ def _exit_code(error: BaseException) -> int:
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        sys.unraisablehook = lambda unraisable: None  # what was half made when the signal came complains as it goes
         say("Interrupted.")
         return 130
     if isinstance(error, Terminated):
+        sys.unraisablehook = lambda unraisable: None
         say("Terminated.")
         return 143
     if isinstance(error, BrokenPipeError) and _reader_gone():
