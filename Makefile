@@ -1,6 +1,8 @@
 # Two commands do everything: `make demo` and `make test`. Python 3.11, pip and make are all they need.
 PYTHON ?= python3
 BIN := .venv/bin
+# Images of containers set it, and then each of the thousand commands of the suite compiles its modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test lint faults bench package test-ray test-slurm test-s3
 
