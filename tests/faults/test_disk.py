@@ -32,9 +32,9 @@ def test_old_outputs_stay(tmp_path: Path, dump: Path, whole: Path, expected: dic
     lost = "documents/00002-000.parquet"
     (out / lost).unlink()
     assert_full(go(dump, out, Setup(file_bytes=8_000)), out)
-    now = tree(out)
-    assert {name: now.get(name) for name in expected if name != lost} == {
-        name: digest for name, digest in expected.items() if name != lost
+    now, gone = tree(out), {lost, "marks/done-00002.json"}  # what a mark names is damaged, so it is taken back
+    assert {name: digest for name, digest in now.items() if name in expected} == {
+        name: digest for name, digest in expected.items() if name not in gone
     }
     assert go(dump, out).code == 0
     assert_same(out, expected)
