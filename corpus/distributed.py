@@ -132,7 +132,8 @@ def run_stage(
 def run_decision(cluster: Cluster, job: Job, shards: Sequence[int]) -> None:
     """Find the copies among the pages of all shards, in stages, up to the mark `copies`."""
     run, quiet = job.run, job.options.quiet
-    reading = [work_mark(run, shard) for shard in shards]
+    # Their bytes were looked at when this start found them, or written by it.
+    reading = [work_mark(run, shard, sizes_only=True) for shard in shards]
     parts = [parts_of(run, shard) for shard in shards]
     if not job.config.dedup.enabled:
         documents = [int(mark.data["documents"]) for mark in reading]
@@ -144,9 +145,8 @@ def run_decision(cluster: Cluster, job: Job, shards: Sequence[int]) -> None:
     signed = [run.done(mark_name(SIGN, shard), sizes_only=True) for shard in shards]
     documents = [int(mark.data["documents"]) if mark else 0 for mark in signed]
     compared = Compared(list(shards), parts, documents, made_from(reading))
-    everything = [compared.made_from] * len(compared.units)
-    run_stage(cluster, job, EXACT, _left(run, EXACT, [0], everything), compared=compared)
-    left = _left(run, BUCKETS, compared.units, everything)
+    run_stage(cluster, job, EXACT, _left(run, EXACT, [0], [compared.made_from]), compared=compared)
+    left = _left(run, BUCKETS, compared.units, [compared.made_from] * len(compared.units))
     with progress("Comparing", total=len(left), unit="ranges", quiet=quiet) as advance:
         run_stage(cluster, job, BUCKETS, left, advance, compared)
     run_stage(cluster, job, DECIDE, [0], compared=compared)
@@ -155,7 +155,7 @@ def run_decision(cluster: Cluster, job: Job, shards: Sequence[int]) -> None:
 def _left(run: RunDir, stage: str, units: Sequence[int], sources: Sequence[str]) -> list[int]:
     """Units without a mark; a mark that was made from other pages, before a shard was read again, is taken back."""
     left = []
-    for unit, source in zip(units, sources, strict=False):
+    for unit, source in zip(units, sources, strict=True):
         mark = run.standing(mark_name(stage, unit))
         if mark is None or mark.data["made_from"] != source:
             run.forget(mark_name(stage, unit))

@@ -138,8 +138,8 @@ def compare(job: Job, stage: str, compared: Compared, units: Sequence[int]) -> N
 
 def forget_stages(run: RunDir) -> None:
     """Take back the marks of `sign`, `exact` and `buckets`, which are of no use once `copies` is there."""
-    for pattern in ("sign-*", "exact", "bucket-*"):
-        for file in (run.path / "marks").glob(f"{pattern}.json"):
+    for stage in (SIGN, EXACT, BUCKETS):
+        for file in (run.path / "marks").glob(f"{MARKS[stage].replace('{:05d}', '*')}.json"):
             run.forget(file.stem)
 
 

@@ -276,12 +276,12 @@ def _exit_code(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else int(error.code is not None)
-    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+    if isinstance(error, (KeyboardInterrupt, typer.Abort, Terminated)):
         sys.unraisablehook = lambda unraisable: None  # what was half made when the signal came complains as it goes
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         say("Interrupted.")
         return 130
     if isinstance(error, Terminated):
-        sys.unraisablehook = lambda unraisable: None
         say("Terminated.")
         return 143
     if isinstance(error, BrokenPipeError) and _reader_gone():
